@@ -1,0 +1,1 @@
+"""The scratch engine: graph, model, tokenizers, data, training. Knows no Django."""
