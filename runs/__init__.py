@@ -1,0 +1,1 @@
+"""Django app: what is trained, and its records."""
