@@ -58,7 +58,9 @@ def check_finite(config: Any) -> None:
 class ModelConfig:
     """The shape of a GPT. Knows nothing about data, training or devices."""
 
-    vocab_size: int = option(0, "tokens in the vocabulary (0: the tokenizer's)")
+    vocab_size: int = option(
+        0, "tokens in the vocabulary (0: the tokenizer's)", flag="--model-vocab-size"
+    )
     block_size: int = option(256, "context length in tokens", flag="--block")
     n_layer: int = option(6, "transformer blocks", flag="--layers")
     n_head: int = option(6, "attention heads", flag="--heads")
@@ -192,7 +194,7 @@ class DataConfig:
         )
         require(
             self.tokenizer_vocab >= 0,
-            "vocab_size",
+            "tokenizer_vocab",
             self.tokenizer_vocab,
             "must be >= 0",
         )
@@ -228,6 +230,9 @@ class TrainConfig:
     spike_skip: float = option(
         0.0, "skip a step whose gradient norm exceeds this x its average (0: off)"
     )
+    max_nonfinite: int = option(
+        25, "steps in a row without a finite loss and gradient before giving up"
+    )
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -238,7 +243,7 @@ class TrainConfig:
             self.batch,
             "must be a positive number or auto",
         )
-        for name in ("iters", "accum", "keep_last", "sample_tokens"):
+        for name in ("iters", "accum", "keep_last", "sample_tokens", "max_nonfinite"):
             value = getattr(self, name)
             require(value >= 1, name, value, "must be at least 1")
         for name in (

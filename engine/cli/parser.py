@@ -1,0 +1,36 @@
+"""An argument parser that raises one line instead of printing a usage and exiting."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+from engine.errors import InputError
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with InputError for errors, and with hints for mistyped names."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("allow_abbrev", False)
+        super().__init__(*args, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message.removeprefix("argument "))
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Parse all of `arguments`; InputError names the first one not known."""
+        options, unknown = self.parse_known_args(arguments)
+        if unknown:
+            name = unknown[0].partition("=")[0]
+            hint = did_you_mean(name, self._option_string_actions)
+            raise InputError(f"unknown argument {name}{hint}")
+        return options
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`": did you mean X?"`, or nothing when no known name resembles `name`."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f": did you mean {close[0]}?" if close else ""
