@@ -1,6 +1,6 @@
 """Counter-based random numbers: Philox4x32-10.
 
-Every random number is a pure function of (seed, stream, step, index), so that
+Every random number is a pure function of (seed, stream, step, salt, index), so that
 dropout masks, initial weights and the order of batches can be replayed exactly, on
 any backend, from any point. Nothing here keeps a state.
 
@@ -13,6 +13,8 @@ from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
+
+from engine.errors import ConfigError
 
 _M0 = np.uint64(0xD2511F53)
 _M1 = np.uint64(0xCD9E8D57)
@@ -34,20 +36,39 @@ class Stream(IntEnum):
     DATAGEN = 5
 
 
-def philox(
-    seed: int, stream: int, step: int, start: int, count: int
-) -> NDArray[np.uint32]:
-    """`count` words from counters `start // 4`, ... : (count,) uint32.
+def _check(name: str, value: int, bits: int) -> None:
+    if not 0 <= value < 1 << bits:
+        raise ConfigError(name, value, f"must be in [0, 2**{bits})")
 
-    The 128-bit counter is (index low, index high, step, stream) and the 64-bit key
-    is `seed`; `start` and `count` are in words and need not be multiples of four.
+
+def philox(
+    seed: int, stream: int, step: int, start: int, count: int, *, salt: int = 0
+) -> NDArray[np.uint32]:
+    """`count` words of one sequence, from word `start` on: (count,) uint32.
+
+    A sequence is named by (seed, stream, step, salt); no two sequences of one seed
+    share a counter. Block i is words 4 i to 4 i + 3. The key is `seed` (64 bits); the counter's words
+    are, lowest first:
+
+        i low | i high (16 bits) + step high (16 bits) << 16 | step low |
+        stream (8 bits) + salt (24 bits) << 8
+
+    `start` and `count` need not be multiples of four. ConfigError for a number that
+    has no room in its field.
     """
     first, last = start // 4, -(-(start + count) // 4)
+    _check("seed", seed, 64)
+    _check("stream", stream, 8)
+    _check("salt", salt, 24)
+    _check("step", step, 48)
+    _check("start", start, 50)
+    _check("count", count, 50)
+    _check("last block", max(last - 1, 0), 48)
     index = np.arange(first, last, dtype=np.uint64)
-    c0, c1 = index & _LOW, index >> _SHIFT
+    c0, c1 = index & _LOW, (index >> _SHIFT) | np.uint64(step >> 32 << 16)
     c2 = np.full_like(index, step & 0xFFFFFFFF)
-    c3 = np.full_like(index, ((step >> 32) << 8 | stream) & 0xFFFFFFFF)
-    k0, k1 = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
+    c3 = np.full_like(index, salt << 8 | stream)
+    k0, k1 = seed & 0xFFFFFFFF, seed >> 32
     for _ in range(ROUNDS):
         p0, p1 = c0 * _M0, c2 * _M1
         c0, c1, c2, c3 = (

@@ -2,6 +2,17 @@
 
 A mask is named by (seed, step, salt); the same three give the same mask on every
 backend, so that it can be made again in the backward pass or after a resume.
+
+The rule, for every backend. The counter is four int32 words, each read as unsigned:
+seed = c[0] + c[1] * 2**32 and step = c[2] + c[3] * 2**32. Let `word` be the sequence
+philox(seed, Stream.DROPOUT, step, ..., salt=salt) of `engine.random`. Element i of
+the flattened tensor owns byte i % 4, lowest first, of word[i // 4], and is kept when
+that byte is less than `keep`. The op gives 1 for kept and 0 for dropped; scaling kept
+elements by 256 / keep is the user's. In attention the flattened tensor is the whole
+(batch, heads, T, T) array of weights after the softmax, masked ones included, so that
+weight (b, h, i, j) is element ((b * heads + h) * T + i) * T + j; kept weights are
+scaled by 256 / keep there, and the log-sum-exp knows nothing of dropout.
+
 Source: Srivastava et al., JMLR 15 (2014).
 """
 
