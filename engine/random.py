@@ -47,8 +47,8 @@ def philox(
     """`count` words of one sequence, from word `start` on: (count,) uint32.
 
     A sequence is named by (seed, stream, step, salt); no two sequences of one seed
-    share a counter. Block i is words 4 i to 4 i + 3. The key is `seed` (64 bits); the counter's words
-    are, lowest first:
+    share a counter. Block i is words 4 i to 4 i + 3. The key is `seed` (64 bits); the
+    counter's words are, lowest first:
 
         i low | i high (16 bits) + step high (16 bits) << 16 | step low |
         stream (8 bits) + salt (24 bits) << 8

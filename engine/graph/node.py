@@ -85,6 +85,7 @@ _context = _Context()
 
 
 def current_scope() -> str:
+    """The name that nodes made now get: the open scopes, joined by dots."""
     return ".".join(_context.scopes)
 
 

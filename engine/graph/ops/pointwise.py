@@ -130,6 +130,7 @@ define("cast", _cast_shape, _cast_vjp, pointwise=True)
 
 
 def exp(x: Tensor) -> Tensor:
+    """e to the power x."""
     return apply("exp", x)
 
 
@@ -139,14 +140,17 @@ def log(x: Tensor) -> Tensor:
 
 
 def tanh(x: Tensor) -> Tensor:
+    """Hyperbolic tangent."""
     return apply("tanh", x)
 
 
 def sigmoid(x: Tensor) -> Tensor:
+    """1 / (1 + e^-x)."""
     return apply("sigmoid", x)
 
 
 def sqrt(x: Tensor) -> Tensor:
+    """Square root."""
     return apply("sqrt", x)
 
 
@@ -156,14 +160,17 @@ def rsqrt(x: Tensor) -> Tensor:
 
 
 def reciprocal(x: Tensor) -> Tensor:
+    """1 / x."""
     return apply("reciprocal", x)
 
 
 def square(x: Tensor) -> Tensor:
+    """x times x."""
     return apply("square", x)
 
 
 def absolute(x: Tensor) -> Tensor:
+    """|x|; its gradient at 0 is 0."""
     return apply("abs", x)
 
 
@@ -173,14 +180,17 @@ def sign(x: Tensor) -> Tensor:
 
 
 def sin(x: Tensor) -> Tensor:
+    """Sine of x radians."""
     return apply("sin", x)
 
 
 def cos(x: Tensor) -> Tensor:
+    """Cosine of x radians."""
     return apply("cos", x)
 
 
 def relu(x: Tensor) -> Tensor:
+    """max(x, 0); its gradient at 0 is 0."""
     return apply("relu", x)
 
 
@@ -200,6 +210,7 @@ def greater(a: Tensor, b: Tensor) -> Tensor:
 
 
 def where(condition: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    """`yes` where `condition` (bool) holds, `no` elsewhere."""
     return apply("where", condition, yes, no)
 
 
