@@ -3,7 +3,7 @@
 Knows no backend: what a graph computes is defined by `engine.backends.numpy`.
 """
 
-from engine.graph.grad import gradients
+from engine.graph.grad import elementwise, gradients
 from engine.graph.node import Node, Spec, Tensor, apply, scope, topological
 from engine.graph.ops.attention import attention, attention_cached
 from engine.graph.ops.dropout import dropout
@@ -68,6 +68,7 @@ __all__ = [
     "count_targets",
     "cross_entropy",
     "dropout",
+    "elementwise",
     "embedding",
     "exp",
     "gradients",

@@ -7,10 +7,12 @@ Source: Griewank and Walther, "Evaluating Derivatives", 2nd ed., ch. 3.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from engine.errors import GraphError
-from engine.graph.node import Tensor, apply, scope, stage, topological
+from engine.graph.node import Node, Tensor, apply, scope, stage, topological
+from engine.graph.ops.shape import broadcast_to
+from engine.graph.table import define
 
 
 def gradients(
@@ -24,36 +26,73 @@ def gradients(
     """
     if seed is None and output.shape != ():
         raise GraphError(f"gradients: output has shape {output.shape}; pass a seed")
+    with stage(1):
+        return _reverse(output, wrt, seed or _one(output))
+
+
+def elementwise(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """function(*inputs), with its derivatives computed beside the value.
+
+    For a pointwise function of inputs of one shape. The backward pass then needs one
+    product an input instead of the whole chain of rules, and keeps the derivatives in
+    memory instead of the inputs. Where no gradient is taken they cost nothing.
+    """
+    value = function(*inputs)
+    derivatives = _reverse(value, inputs, broadcast_to(_one(value), value.shape))
+    return apply("chosen", value, *inputs, *derivatives)
+
+
+def _one(like: Tensor) -> Tensor:
+    return apply("constant", value=1.0, dtype=like.dtype)
+
+
+def _reverse(output: Tensor, wrt: Sequence[Tensor], seed: Tensor) -> list[Tensor]:
+    """The sweep itself: nodes in reverse order, gradients summed as they meet."""
     nodes = topological([output])
     wanted = {tensor.node.id for tensor in wrt}
     active: set[int] = set()
     for node in nodes:
         if node.id in wanted or any(t.node.id in active for t in node.inputs):
             active.add(node.id)
-    with stage(1):
-        grads: dict[Tensor, Tensor] = {}
-        grads[output] = seed or apply("constant", value=1.0, dtype=output.dtype)
-        for node in reversed(nodes):
-            if node.id not in active:
-                continue
-            incoming = [grads.get(tensor) for tensor in node.outputs()]
-            if node.id in wanted or all(grad is None for grad in incoming):
-                continue
-            if node.op.vjp is None:
-                raise GraphError(f"{node.op.name}: no gradient rule")
-            with scope(node.scope):
-                results = node.op.vjp(node, incoming)
-                for tensor, grad in zip(node.inputs, results, strict=True):
-                    if grad is None or tensor.node.id not in active:
-                        continue
-                    if grad.shape != tensor.shape:
-                        raise GraphError(
-                            f"{node.op.name}: its gradient rule gives {grad.shape} "
-                            f"for an input of shape {tensor.shape}"
-                        )
-                    before = grads.get(tensor)
-                    grads[tensor] = grad if before is None else before + grad
+    grads: dict[Tensor, Tensor] = {output: seed}
+    for node in reversed(nodes):
+        incoming = [grads.get(tensor) for tensor in node.outputs()]
+        reached = any(grad is not None for grad in incoming)
+        if node.id not in active or node.id in wanted or not reached:
+            continue
+        for tensor, grad in zip(node.inputs, _apply_rule(node, incoming), strict=True):
+            if grad is not None and tensor.node.id in active:
+                before = grads.get(tensor)
+                grads[tensor] = grad if before is None else before + grad
     missing = [tensor for tensor in wrt if tensor not in grads]
     if missing:
         raise GraphError(f"gradients: the output does not depend on {missing[0]}")
     return [grads[tensor] for tensor in wrt]
+
+
+def _apply_rule(
+    node: Node, incoming: Sequence[Tensor | None]
+) -> Sequence[Tensor | None]:
+    if node.op.vjp is None:
+        raise GraphError(f"{node.op.name}: no gradient rule")
+    with scope(node.scope):
+        results = node.op.vjp(node, incoming)
+    for tensor, grad in zip(node.inputs, results, strict=True):
+        if grad is not None and grad.shape != tensor.shape:
+            raise GraphError(
+                f"{node.op.name}: its gradient rule gives {grad.shape} "
+                f"for an input of shape {tensor.shape}"
+            )
+    return results
+
+
+def _chosen_vjp(node: Node, grads: Sequence[Tensor | None]) -> list[Tensor | None]:
+    (grad,) = grads
+    assert grad is not None
+    count = (len(node.inputs) - 1) // 2
+    derivatives = node.inputs[1 + count :]
+    return [None, *[grad * d for d in derivatives], *[None] * count]
+
+
+#: The value of `elementwise`: its first input; then the inputs, their derivatives.
+define("chosen", lambda inputs, attrs: [inputs[0].spec], _chosen_vjp)

@@ -1,0 +1,6 @@
+"""Graph to graph: rewrites that keep the meaning and lower the cost."""
+
+from engine.graph.passes.rewrite import rebuild
+from engine.graph.passes.simplify import simplify
+
+__all__ = ["rebuild", "simplify"]
