@@ -5,7 +5,7 @@ Knows no backend: what a graph computes is defined by `engine.backends.numpy`.
 
 from engine.graph.grad import elementwise, gradients
 from engine.graph.node import Node, Spec, Tensor, apply, scope, topological
-from engine.graph.ops.attention import attention, attention_cached
+from engine.graph.ops.attention import attention, attention_cached, cache_write
 from engine.graph.ops.dropout import dropout
 from engine.graph.ops.embedding import embedding
 from engine.graph.ops.leaves import input_tensor, state_tensor
@@ -62,6 +62,7 @@ __all__ = [
     "attention",
     "attention_cached",
     "broadcast_to",
+    "cache_write",
     "cast",
     "concat",
     "cos",

@@ -62,9 +62,21 @@ def _decode(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
     return [q.spec]
 
 
+def _cache_write(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
+    cache, new, starts = inputs
+    fits = len(cache.shape) == 3 and new.shape[1] <= cache.shape[1]
+    like = (cache.shape[0], cache.shape[2]) == (new.shape[0], new.shape[-1])
+    if not fits or not like or new.dtype != cache.dtype:
+        raise GraphError(f"cache_write: rows {new.shape} into a cache {cache.shape}")
+    if starts.shape != cache.shape[:1] or starts.dtype != "int32":
+        raise GraphError(f"cache_write: starts {starts.shape} {starts.dtype}")
+    return [cache.spec]
+
+
 define("attention", _attention, _vjp, flops=_flops)
 define("attention_grad", _attention_grad, flops=_flops)
 define("attention_cached", _decode)
+define("cache_write", _cache_write)
 
 
 def attention(
@@ -122,3 +134,13 @@ def attention_cached(
         kv_heads=kv_heads or heads,
         softcap=softcap,
     )
+
+
+def cache_write(cache: Tensor, new: Tensor, starts: Tensor) -> Tensor:
+    """The cache with rows replaced, from row starts[b] of sequence b on: its shape.
+
+    cache (B, S, W), new (B, T, W), starts (B,) int32 with starts[b] + T <= S. Where
+    `cache` is state to which the result is assigned and which nothing else reads
+    after, a backend writes the rows in place and copies nothing.
+    """
+    return apply("cache_write", cache, new, starts)
