@@ -56,9 +56,9 @@ class Counter(Protocol):
 class LiveCounter:
     """A bar that redraws itself in place."""
 
-    def __init__(self, bars: Progress, title: str, total: int) -> None:
+    def __init__(self, bars: Progress, title: str, total: int, done: int) -> None:
         self._bars = bars
-        self._task = bars.add_task(title, total=total, note="")
+        self._task = bars.add_task(title, total=total, completed=done, note="")
 
     def update(self, done: int, note: str = "") -> None:
         self._bars.update(self._task, completed=done, note=note)
@@ -87,8 +87,11 @@ class LineCounter:
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Counter]:
-    """Show the progress of `total` of something while the block runs."""
+def progress(title: str, total: int, done: int = 0) -> Iterator[Counter]:
+    """Show the progress of `total` of something while the block runs.
+
+    `done` were there before: the time that remains is not guessed from them.
+    """
     out = console()
     if not out.is_terminal:
         yield LineCounter(out, title, total)
@@ -101,4 +104,4 @@ def progress(title: str, total: int) -> Iterator[Counter]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=out) as bars:
-        yield LiveCounter(bars, title, total)
+        yield LiveCounter(bars, title, total, done)

@@ -25,9 +25,20 @@ class Parser(argparse.ArgumentParser):
         options, unknown = self.parse_known_args(arguments)
         if unknown:
             name = unknown[0].partition("=")[0]
-            hint = did_you_mean(name, self._option_string_actions)
-            raise InputError(f"unknown argument {name}{hint}")
+            raise InputError(
+                f"unknown argument {name}{did_you_mean(name, flags(self))}"
+            )
         return options
+
+
+def flags(parser: argparse.ArgumentParser) -> list[str]:
+    """Every flag of `parser` and of its subcommands."""
+    found = list(parser._option_string_actions)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for choice in action.choices.values():
+                found += flags(choice)
+    return found
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

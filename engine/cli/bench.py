@@ -1,0 +1,84 @@
+"""`alpha bench NAME`: measure this engine beside a peer, and show the table.
+
+Knows where the benches are and how a report looks. What is measured, and how, is in
+the modules of `engine.bench`; a plugin may register benches of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from typing import Any
+
+from rich.table import Table
+
+from engine.bench.harness import Report, benches
+from engine.cli.console import console
+
+HELP = "measure this engine beside its peers"
+
+#: Modules that register the benches; they import their peers only when run.
+MODULES = (
+    "engine.bench.train",
+    "engine.bench.decode",
+    "engine.bench.tokenizer",
+    "engine.bench.scaling",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """One subcommand for each registered bench, with the bench's own flags."""
+    for module in MODULES:
+        importlib.import_module(module)
+    commands = parser.add_subparsers(dest="bench", metavar="NAME", title="benches")
+    for name in benches:
+        line = summary(name)
+        bench = commands.add_parser(name, help=line, description=line)
+        bench.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
+        add: Any = getattr(benches.get(name), "add_arguments", None)
+        if add is not None:
+            add(bench)
+
+
+def summary(name: str) -> str:
+    """The first line of what a bench says of itself."""
+    return (benches.get(name).__doc__ or name).splitlines()[0]
+
+
+def run(options: argparse.Namespace) -> dict[str, object]:
+    """Run one bench and show its table on stderr; without a name, list them all."""
+    if options.bench is None:
+        known = {name: summary(name) for name in benches}
+        for name, line in known.items():
+            console().print(f"{name:<10} {line}", markup=False)
+        return {"benches": known}
+    report = benches.get(options.bench)(options)
+    console().print(table(report))
+    return report.to_dict()
+
+
+def table(report: Report) -> Table:
+    """A report as a table: one row a measurement, the further keys as columns."""
+    further = list(dict.fromkeys(key for row in report.rows for key in row.extra))
+    shown = Table(title=f"{report.bench} on {report.device}", title_justify="left")
+    shown.add_column("name")
+    for name in ("ours", "theirs", "unit", "peer", "ratio", *further):
+        shown.add_column(name, justify="left" if name in ("unit", "peer") else "right")
+    for row in report.rows:
+        record = row.to_dict()
+        shown.add_row(
+            *(
+                cell(record.get(key))
+                for key in ("name", "ours", "theirs", "unit", "peer", "ratio", *further)
+            )
+        )
+    return shown
+
+
+def cell(value: object) -> str:
+    """A value as it stands in a table: numbers with four digits that count."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return str(value)
