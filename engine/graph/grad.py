@@ -21,11 +21,14 @@ def gradients(
     """d output / d each of `wrt`, each of its tensor's shape.
 
     `output` is a scalar unless `seed`, a tensor of its shape, says how each of its
-    elements is weighted. GraphError names an op on the way that has no rule, and a
-    tensor on which `output` does not depend.
+    elements is weighted. One of `wrt` may depend on another: both get their total
+    derivative. GraphError names an op on the way that has no rule, and a tensor on
+    which `output` does not depend.
     """
     if seed is None and output.shape != ():
         raise GraphError(f"gradients: output has shape {output.shape}; pass a seed")
+    if seed is not None and seed.shape != output.shape:
+        raise GraphError(f"gradients: seed {seed.shape}, output {output.shape}")
     with stage(1):
         return _reverse(output, wrt, seed or _one(output))
 
@@ -38,7 +41,11 @@ def elementwise(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     memory instead of the inputs. Where no gradient is taken they cost nothing.
     """
     value = function(*inputs)
-    derivatives = _reverse(value, inputs, broadcast_to(_one(value), value.shape))
+    if any(tensor.shape != value.shape for tensor in inputs):
+        shapes = [tensor.shape for tensor in inputs]
+        raise GraphError(f"elementwise: {shapes} give {value.shape}; broadcast first")
+    ones = broadcast_to(_one(value), value.shape)
+    derivatives = _reverse(value, inputs, ones, partial=True)
     return apply("chosen", value, *inputs, *derivatives)
 
 
@@ -46,8 +53,13 @@ def _one(like: Tensor) -> Tensor:
     return apply("constant", value=1.0, dtype=like.dtype)
 
 
-def _reverse(output: Tensor, wrt: Sequence[Tensor], seed: Tensor) -> list[Tensor]:
-    """The sweep itself: nodes in reverse order, gradients summed as they meet."""
+def _reverse(
+    output: Tensor, wrt: Sequence[Tensor], seed: Tensor, *, partial: bool = False
+) -> list[Tensor]:
+    """The sweep itself: nodes in reverse order, gradients summed as they meet.
+
+    With `partial` it ends at `wrt`, as if none of them depended on another.
+    """
     nodes = topological([output])
     wanted = {tensor.node.id for tensor in wrt}
     active: set[int] = set()
@@ -58,7 +70,8 @@ def _reverse(output: Tensor, wrt: Sequence[Tensor], seed: Tensor) -> list[Tensor
     for node in reversed(nodes):
         incoming = [grads.get(tensor) for tensor in node.outputs()]
         reached = any(grad is not None for grad in incoming)
-        if node.id not in active or node.id in wanted or not reached:
+        beyond = any(tensor.node.id in active for tensor in node.inputs)
+        if not reached or not beyond or (partial and node.id in wanted):
             continue
         for tensor, grad in zip(node.inputs, _apply_rule(node, incoming), strict=True):
             if grad is not None and tensor.node.id in active:

@@ -14,13 +14,15 @@ from typing import Any
 
 from engine.errors import GraphError
 from engine.graph.node import Node, Spec, Tensor, apply, apply_node
-from engine.graph.ops.dropout import keep_levels
+from engine.graph.ops.dropout import COUNTER, keep_levels
 from engine.graph.table import define
 
 
 def _attention(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
     q, k, v = inputs[:3]
     heads, kv_heads = attrs["heads"], attrs["kv_heads"]
+    if len(q.shape) != 3:
+        raise GraphError(f"attention: q {q.shape} is not (batch, length, width)")
     size = q.shape[-1] // heads
     right = (*q.shape[:2], kv_heads * size)
     if size * heads != q.shape[-1] or heads % kv_heads or k.shape != right:
@@ -29,6 +31,8 @@ def _attention(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]
         )
     if v.shape != k.shape or len({q.dtype, k.dtype, v.dtype}) != 1:
         raise GraphError(f"attention: k {k.shape} {k.dtype}, v {v.shape} {v.dtype}")
+    if any(tensor.spec != COUNTER for tensor in inputs[3:]):
+        raise GraphError(f"attention: counter {inputs[3].shape} {inputs[3].dtype}")
     return [q.spec, Spec((*q.shape[:2], heads), q.dtype)]
 
 
@@ -57,8 +61,21 @@ def _flops(node: Node) -> int:
 
 def _decode(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
     q, keys, values, starts = inputs
-    if keys.shape != values.shape or starts.shape != (q.shape[0],):
-        raise GraphError(f"attention_cached: cache {keys.shape}, starts {starts.shape}")
+    heads, kv_heads = attrs["heads"], attrs["kv_heads"]
+    if len(q.shape) != 3 or len(keys.shape) != 3 or keys.spec != values.spec:
+        raise GraphError(
+            f"attention_cached: q {q.shape}, cache {keys.shape} and {values.shape}"
+        )
+    batch, length, width = q.shape
+    fits = keys.shape[0] == batch and keys.shape[1] >= length
+    even = width % heads == 0 and heads % kv_heads == 0
+    if not fits or not even or keys.shape[2] * heads != width * kv_heads:
+        raise GraphError(
+            f"attention_cached: q {q.shape} with {heads} heads, cache {keys.shape} "
+            f"with {kv_heads}"
+        )
+    if starts.spec != Spec((batch,), "int32"):
+        raise GraphError(f"attention_cached: starts {starts.shape} {starts.dtype}")
     return [q.spec]
 
 

@@ -26,6 +26,9 @@ from engine.graph.node import Spec, Tensor, apply
 from engine.graph.ops.pointwise import cast
 from engine.graph.table import define
 
+#: What a counter is: seed low, seed high, step low, step high.
+COUNTER = Spec((4,), "int32")
+
 #: Masks are cut from bytes: a probability is a whole number of 256ths.
 LEVELS = 256
 
@@ -39,7 +42,7 @@ def keep_levels(probability: float) -> int:
 
 def _mask(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
     (counter,) = inputs
-    if counter.shape != (4,) or counter.dtype != "int32":
+    if counter.spec != COUNTER:
         raise GraphError(f"dropout_mask: counter {counter.shape} {counter.dtype}")
     return [Spec(tuple(attrs["shape"]), "uint8")]
 

@@ -19,7 +19,7 @@ def _embedding(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]
 
 def _embedding_grad(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
     ids, dy = inputs
-    if dy.shape[:-1] != ids.shape:
+    if not dy.shape or dy.shape[:-1] != ids.shape:
         raise GraphError(f"embedding_grad: ids {ids.shape}, gradient {dy.shape}")
     return [Spec((attrs["rows"], dy.shape[-1]), dy.dtype)]
 

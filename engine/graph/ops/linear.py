@@ -13,8 +13,9 @@ from engine.graph.table import define
 
 def _linear(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
     x, w = inputs
-    wide, out = w.shape[::-1] if attrs["transposed"] else w.shape
-    if len(w.shape) != 2 or x.shape[-1] != wide or x.dtype != w.dtype:
+    wide, out = (*w.shape, 0, 0)[:2][:: -1 if attrs["transposed"] else 1]
+    fits = len(w.shape) == 2 and x.shape[-1:] == (wide,)
+    if not fits or x.dtype != w.dtype:
         raise GraphError(
             f"linear: {x.shape} {x.dtype} times {w.shape} {w.dtype}"
             f"{' transposed' if attrs['transposed'] else ''}"
@@ -24,16 +25,20 @@ def _linear(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
 
 def _weight_grad(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
     x, dy = inputs
-    if x.shape[:-1] != dy.shape[:-1] or x.dtype != dy.dtype:
-        raise GraphError(f"weight_grad: rows of {x.shape} and {dy.shape} differ")
+    fits = bool(x.shape) and bool(dy.shape) and x.shape[:-1] == dy.shape[:-1]
+    if not fits or x.dtype != dy.dtype:
+        raise GraphError(
+            f"weight_grad: rows of {x.shape} {x.dtype} and {dy.shape} {dy.dtype}"
+        )
     return [Spec((x.shape[-1], dy.shape[-1]), x.dtype)]
 
 
 def _matmul(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
     a, b = inputs
-    m, k = a.shape[-2:][:: -1 if attrs["ta"] else 1]
-    k2, n = b.shape[-2:][:: -1 if attrs["tb"] else 1]
-    if k != k2 or a.shape[:-2] != b.shape[:-2] or a.dtype != b.dtype:
+    m, k = (0, 0, *a.shape)[-2:][:: -1 if attrs["ta"] else 1]
+    k2, n = (0, 0, *b.shape)[-2:][:: -1 if attrs["tb"] else 1]
+    fits = k == k2 and a.shape[:-2] == b.shape[:-2]
+    if min(len(a.shape), len(b.shape)) < 2 or not fits or a.dtype != b.dtype:
         raise GraphError(
             f"matmul: {a.shape} (transposed: {attrs['ta']}) and "
             f"{b.shape} (transposed: {attrs['tb']})"

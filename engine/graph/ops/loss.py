@@ -18,8 +18,12 @@ from engine.graph.table import define
 
 def _cross_entropy(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
     logits, targets = inputs
-    if targets.dtype != "int32" or targets.shape != logits.shape[:-1]:
-        raise GraphError(f"cross_entropy: {logits.shape} with {targets.shape}")
+    fits = bool(logits.shape) and targets.shape == logits.shape[:-1]
+    if targets.dtype != "int32" or not fits:
+        raise GraphError(
+            f"cross_entropy: logits {logits.shape} with targets {targets.shape} "
+            f"{targets.dtype}"
+        )
     return [Spec(targets.shape, logits.dtype), logits.spec]
 
 

@@ -20,9 +20,11 @@ def _norm(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
     x, gain = inputs[0], inputs[1]
     groups = attrs["groups"]
     width = x.shape[-1] // groups
-    if width * groups != x.shape[-1] or any(t.shape != (width,) for t in inputs[1:]):
+    like = Spec((width,), x.dtype)
+    if width * groups != x.shape[-1] or any(t.spec != like for t in inputs[1:]):
         raise GraphError(
-            f"norm: {groups} groups of {x.shape} with a gain of {gain.shape}"
+            f"norm: {groups} groups of {x.shape} {x.dtype} with a gain of "
+            f"{gain.shape} {gain.dtype}"
         )
     return [x.spec, x.spec, Spec((*x.shape[:-1], groups), x.dtype)]
 

@@ -14,13 +14,16 @@ from engine.graph.table import define
 def _reduced(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
     (x,) = inputs
     axes = attrs["axes"]
-    if not axes or any(not 0 <= axis < len(x.shape) for axis in axes):
+    inside = all(0 <= axis < len(x.shape) for axis in axes)
+    if not axes or not inside or len({*axes}) != len(axes):
         raise GraphError(f"sum: axes {axes} do not fit shape {x.shape}")
     kept = tuple(n for axis, n in enumerate(x.shape) if axis not in axes)
     return [Spec(kept, x.dtype)]
 
 
-def _same(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
+def _softmax(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
+    if not inputs[0].shape or any(t.spec != inputs[0].spec for t in inputs):
+        raise GraphError(f"softmax: {[tensor.spec for tensor in inputs]}")
     return [inputs[0].spec]
 
 
@@ -29,6 +32,8 @@ def _scalar(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
 
 
 def _count(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
+    if inputs[0].dtype != "int32":
+        raise GraphError(f"count_targets: targets are {inputs[0].dtype}, not int32")
     return [Spec((), attrs["dtype"])]
 
 
@@ -64,8 +69,8 @@ def _softmax_grad_vjp(
 
 
 define("sum", _reduced, _sum_vjp)
-define("softmax", _same, _softmax_vjp)
-define("softmax_grad", _same, _softmax_grad_vjp)
+define("softmax", _softmax, _softmax_vjp)
+define("softmax_grad", _softmax, _softmax_grad_vjp)
 define("sum_squares", _scalar)
 define("count_targets", _count)
 

@@ -20,8 +20,10 @@ def _rotary(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
     heads = attrs["heads"]
     if len(x.shape) != 3 or x.shape[-1] % (2 * heads):
         raise GraphError(f"rotary: {x.shape} with {heads} heads of even size")
-    if len(inputs) == 2 and inputs[1].shape != (x.shape[0],):
-        raise GraphError(f"rotary: starts {inputs[1].shape} for batch {x.shape[0]}")
+    if len(inputs) == 2 and inputs[1].spec != Spec((x.shape[0],), "int32"):
+        raise GraphError(
+            f"rotary: starts {inputs[1].shape} {inputs[1].dtype} for batch {x.shape[0]}"
+        )
     return [x.spec]
 
 

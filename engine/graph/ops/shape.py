@@ -39,17 +39,17 @@ def _broadcast_to(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Sp
 def _split(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
     (x,) = inputs
     sizes = attrs["sizes"]
-    if sum(sizes) != x.shape[-1]:
-        raise GraphError(f"split: {sizes} do not add up to {x.shape[-1]}")
+    if x.shape[-1:] != (sum(sizes),):
+        raise GraphError(f"split: {sizes} do not add up to the last of {x.shape}")
     return [Spec((*x.shape[:-1], size), x.dtype) for size in sizes]
 
 
 def _concat(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
     lead = {tensor.shape[:-1] for tensor in inputs}
     dtypes = {tensor.dtype for tensor in inputs}
-    if len(lead) != 1 or len(dtypes) != 1:
-        shapes = [tensor.shape for tensor in inputs]
-        raise GraphError(f"concat: {shapes} differ before their last axis")
+    if len(lead) != 1 or len(dtypes) != 1 or not all(t.shape for t in inputs):
+        shapes = [f"{tensor.shape} {tensor.dtype}" for tensor in inputs]
+        raise GraphError(f"concat: {', '.join(shapes)} differ before their last axis")
     width = sum(tensor.shape[-1] for tensor in inputs)
     return [Spec((*inputs[0].shape[:-1], width), inputs[0].dtype)]
 
@@ -57,14 +57,17 @@ def _concat(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
 def _slice(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
     (x,) = inputs
     start, stop = attrs["start"], attrs["stop"]
-    if not 0 <= start < stop <= x.shape[0]:
+    if not x.shape or not 0 <= start < stop <= x.shape[0]:
         raise GraphError(f"rows: [{start}, {stop}) is not within {x.shape}")
     return [Spec((stop - start, *x.shape[1:]), x.dtype)]
 
 
 def _pad(inputs: Sequence[Tensor], attrs: Mapping[str, Any]) -> list[Spec]:
     (x,) = inputs
-    return [Spec((attrs["total"], *x.shape[1:]), x.dtype)]
+    start, total = attrs["start"], attrs["total"]
+    if not x.shape or not 0 <= start <= total - x.shape[0]:
+        raise GraphError(f"pad_rows: {x.shape} at {start} of {total} rows")
+    return [Spec((total, *x.shape[1:]), x.dtype)]
 
 
 def _only(grads: Sequence[Tensor | None]) -> Tensor:
