@@ -7,6 +7,7 @@
     │   ├── TokenizerError     text or ids that a tokenizer cannot take
     │   └── CheckpointError    a checkpoint that is missing, truncated or altered
     ├── GraphError             a graph that cannot be built, differentiated or run
+    ├── TrainingError          training cannot go on: the numbers are lost
     └── StorageError           the disk is full, or a path cannot be written
 """
 
@@ -49,6 +50,10 @@ class CheckpointError(InputError):
 
 class GraphError(AlphaError):
     """A graph is malformed: wrong shapes, a missing rule, an unknown op."""
+
+
+class TrainingError(AlphaError):
+    """Training cannot go on: no finite loss or gradient for too many steps."""
 
 
 class StorageError(AlphaError):
