@@ -1,0 +1,10 @@
+"""The NumPy backend, which defines what every op computes.
+
+A graph becomes regions of rows (`rows`, `schedule`), the regions Python text
+(`emit`), everything else single calls (`singles`), all of it over one arena
+(`lower`), run by a team of threads (`team`, `program`).
+"""
+
+from engine.backends.numpy.program import NumpyBackend, NumpyProgram, NumpyStore
+
+__all__ = ["NumpyBackend", "NumpyProgram", "NumpyStore"]

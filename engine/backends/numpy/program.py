@@ -1,0 +1,137 @@
+"""The NumPy backend: buffers, programs, and the threads they share."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.backends.base import Assign, backends
+from engine.backends.numpy import blas
+from engine.backends.numpy.lower import Lowered, lower
+from engine.backends.numpy.team import Team
+from engine.errors import GraphError
+from engine.graph import Spec, Tensor
+from engine.graph.plan import MemoryPlan
+
+Array = NDArray[Any]
+
+#: Programs of less work than this (operations) run on the calling thread alone.
+ALONE_BELOW = 2e7
+
+
+class NumpyStore:
+    """Flat arrays by name, on 64-byte boundaries, zero at first."""
+
+    def __init__(self, buffers: Mapping[str, Spec]) -> None:
+        self.arrays: dict[str, Array] = {
+            name: _zeros(spec) for name, spec in buffers.items()
+        }
+
+    def read(self, name: str) -> Array:
+        return self._find(name).copy()
+
+    def write(self, name: str, values: Array) -> None:
+        array = self._find(name)
+        if values.size != array.size:
+            raise GraphError(
+                f"buffer {name!r}: {values.size} values for {array.size} elements"
+            )
+        np.copyto(array, values.reshape(-1))
+
+    def _find(self, name: str) -> Array:
+        if name not in self.arrays:
+            known = ", ".join(self.arrays)
+            raise GraphError(f"buffer {name!r}: not in the store, which has {known}")
+        return self.arrays[name]
+
+
+class NumpyProgram:
+    """A lowered graph and the team that runs it."""
+
+    def __init__(self, lowered: Lowered, team: Team) -> None:
+        self._lowered = lowered
+        self._team = team
+        self._alone = lowered.work < ALONE_BELOW
+
+    @property
+    def plan(self) -> MemoryPlan:
+        return self._lowered.plan
+
+    @property
+    def source(self) -> str:
+        """The Python text of the program's regions."""
+        return self._lowered.source
+
+    def run(
+        self, inputs: Mapping[str, Array], *, accumulate: bool = False
+    ) -> dict[str, Array]:
+        self._take(inputs)
+        self._lowered.flag.value = accumulate
+        self._team.run(self._lowered.phases, alone=self._alone)
+        return self._lowered.outputs
+
+    def _take(self, inputs: Mapping[str, Array]) -> None:
+        for name, place in self._lowered.inputs.items():
+            if name not in inputs:
+                raise GraphError(f"input {name!r}: missing")
+            value = np.asarray(inputs[name])
+            if value.shape != place.shape:
+                raise GraphError(
+                    f"input {name!r}: shape {value.shape}, not {place.shape}"
+                )
+            bound = self._lowered.bounds.get(name)
+            if bound is not None and not 0 <= value.min() <= value.max() < bound:
+                raise GraphError(
+                    f"input {name!r}: {value.min()} to {value.max()}, "
+                    f"outside of a table of {bound} rows"
+                )
+            np.copyto(place, value)
+
+
+class NumpyBackend:
+    """The CPU, through NumPy and the BLAS inside it. Defines every op's meaning."""
+
+    name = "numpy"
+
+    def __init__(self, threads: int = 0) -> None:
+        self.threads = threads or len(os.sched_getaffinity(0))
+        self._team = Team(self.threads)
+        blas.set_threads(1)
+
+    def store(self, buffers: Mapping[str, Spec]) -> NumpyStore:
+        return NumpyStore(buffers)
+
+    def compile(
+        self,
+        outputs: Mapping[str, Tensor],
+        assigns: Sequence[Assign] = (),
+        *,
+        store: NumpyStore | None = None,
+    ) -> NumpyProgram:
+        arrays = store.arrays if store is not None else {}
+        lowered = lower(outputs, assigns, arrays, self.threads)
+        return NumpyProgram(lowered, self._team)
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "backend": self.name,
+            "threads": self.threads,
+            "numpy": np.__version__,
+            "machine": platform.machine(),
+            **blas.describe(),
+        }
+
+
+def _zeros(spec: Spec) -> Array:
+    item = np.dtype(spec.dtype).itemsize
+    raw = np.zeros(spec.size * item + 64, np.uint8)
+    skip = -raw.ctypes.data % 64
+    return raw[skip : skip + spec.size * item].view(spec.dtype)
+
+
+backends.register("numpy")(NumpyBackend)
