@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from engine.errors import GraphError
-from engine.graph.node import Node, Tensor, apply, scope, stage, topological
+from engine.graph.node import Node, Tensor, apply, scope_as, stage, topological
 from engine.graph.ops.shape import broadcast_to
 from engine.graph.table import define
 
@@ -88,7 +88,7 @@ def _apply_rule(
 ) -> Sequence[Tensor | None]:
     if node.op.vjp is None:
         raise GraphError(f"{node.op.name}: no gradient rule")
-    with scope(node.scope):
+    with scope_as(node.scope):
         results = node.op.vjp(node, incoming)
     for tensor, grad in zip(node.inputs, results, strict=True):
         if grad is not None and grad.shape != tensor.shape:

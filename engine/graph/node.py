@@ -102,6 +102,17 @@ class scope:
         _context.scopes.pop()
 
 
+class scope_as(scope):
+    """`with scope_as(name):` names the nodes made inside so, whatever is open."""
+
+    def __enter__(self) -> None:
+        self.before = _context.scopes
+        _context.scopes = [self.name] if self.name else []
+
+    def __exit__(self, *exc: object) -> None:
+        _context.scopes = self.before
+
+
 class stage:
     """`with stage(1):` marks the nodes made inside as the backward pass."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from engine.graph.node import Node, Tensor, scope, stage, topological
+from engine.graph.node import Node, Tensor, scope_as, stage, topological
 
 #: From a node and its rewritten inputs to what replaces its outputs.
 Replace = Callable[[Node, tuple[Tensor, ...]], Sequence[Tensor]]
@@ -22,7 +22,7 @@ class scope_of:
     """New nodes made inside belong where `node` belongs."""
 
     def __init__(self, node: Node) -> None:
-        self._scope = scope(node.scope)
+        self._scope = scope_as(node.scope)
         self._stage = stage(node.stage)
 
     def __enter__(self) -> None:
