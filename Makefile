@@ -12,9 +12,11 @@ help:
 setup: ## make .venv/ with everything to run, test and check
 	@$(PYTHON) scripts/make_env.py dev
 
+# Ctrl-C is a way to end this: the trap lets the shell wait for the last checkpoint.
 run: ## train a first small model on Python's own sources; again: go on
 	@$(PYTHON) scripts/make_env.py
-	@exec $(ALPHA) train --domain python --run first --resume auto $(ARGS)
+	@trap : INT; $(ALPHA) train --domain python --run first --resume auto $(ARGS) \
+		|| test $$? -eq 130
 
 test: setup ## run the tests
 	@.venv/bin/python -m pytest $(ARGS)

@@ -18,11 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
+import engine
 from engine.cli.flags import in_flags
 from engine.cli.parser import Parser, did_you_mean
-from engine.cli.result import to_json
+from engine.cli.result import plain
 from engine.errors import AlphaError, ConfigError, InputError
 from engine.registry import load_plugins
+from engine.storage import to_json
 
 #: name -> module, in the order in which a newcomer meets them.
 COMMANDS: dict[str, str] = {
@@ -110,7 +112,8 @@ def overview(prog: str) -> str:
 def main(arguments: Sequence[str], prog: str = "alpha") -> int:
     """Run the command line `arguments` (without the program's name): exit status."""
     try:
-        return dispatch(arguments, prog)
+        dispatch(arguments, prog)
+        sys.stdout.flush()
     except BaseException as error:
         if "--traceback" in arguments:
             raise
@@ -118,22 +121,24 @@ def main(arguments: Sequence[str], prog: str = "alpha") -> int:
         if line:
             sys.stderr.write(f"alpha: {line}\n")
         return status
+    return 0
 
 
-def dispatch(arguments: Sequence[str], prog: str) -> int:
+def dispatch(arguments: Sequence[str], prog: str) -> None:
     """Run a command or print help; every error goes up to `main`."""
+    if list(arguments) in (["version"], ["--version"]):
+        sys.stdout.write(engine.__version__ + "\n")
+        return
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         sys.stdout.write(overview(prog))
-        return 0
+        return
     name, rest = arguments[0], arguments[1:]
     import_plugins(rest)
     parser = command_parser(name, prog)
     options = parser.parse(rest)
     result = load(name).run(options)
     if options.json:
-        sys.stdout.write(to_json(result) + "\n")
-    sys.stdout.flush()
-    return 0
+        sys.stdout.write(to_json(plain(result)).decode())
 
 
 def explain(error: BaseException) -> tuple[str, int]:

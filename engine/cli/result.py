@@ -1,21 +1,19 @@
-"""What a command found, as the one line of JSON that `--json` prints on stdout."""
+"""What a command found, in JSON's own types, for the line that `--json` prints."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 
-def to_json(result: Mapping[str, object]) -> str:
-    """`result` as one line of strict JSON; NaN and infinities become null."""
-    return json.dumps(plain(result), allow_nan=False, ensure_ascii=False)
-
-
 def plain(value: Any) -> Any:
-    """`value` in JSON's own types: paths as text, NumPy scalars as numbers."""
+    """`value` as JSON can say it.
+
+    Paths become text, NumPy scalars and arrays numbers and lists, and what is not
+    finite null, since JSON has no word for it.
+    """
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,0 +1,9 @@
+"""`alpha plan`: the engine's command of that name."""
+
+from runs.management.engine_command import EngineCommand
+
+
+class Command(EngineCommand):
+    """See `engine.cli.plan`."""
+
+    name = "plan"

@@ -1,0 +1,9 @@
+"""`alpha sample`: the engine's command of that name."""
+
+from runs.management.engine_command import EngineCommand
+
+
+class Command(EngineCommand):
+    """See `engine.cli.sample`."""
+
+    name = "sample"
