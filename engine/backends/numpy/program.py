@@ -55,7 +55,7 @@ class NumpyProgram:
 
     def __init__(self, lowered: Lowered, team: Team) -> None:
         self._lowered = lowered
-        self._team = team
+        self.team = team
         self._alone = lowered.work < ALONE_BELOW
 
     @property
@@ -72,7 +72,7 @@ class NumpyProgram:
     ) -> dict[str, Array]:
         self._take(inputs)
         self._lowered.flag.value = accumulate
-        self._team.run(self._lowered.phases, alone=self._alone)
+        self.team.run(self._lowered.phases, alone=self._alone)
         return self._lowered.outputs
 
     def _take(self, inputs: Mapping[str, Array]) -> None:
@@ -100,7 +100,7 @@ class NumpyBackend:
 
     def __init__(self, threads: int = 0) -> None:
         self.threads = threads or len(os.sched_getaffinity(0))
-        self._team = Team(self.threads)
+        self.team = Team(self.threads)
         blas.set_threads(1)
 
     def store(self, buffers: Mapping[str, Spec]) -> NumpyStore:
@@ -115,7 +115,7 @@ class NumpyBackend:
     ) -> NumpyProgram:
         arrays = store.arrays if store is not None else {}
         lowered = lower(outputs, assigns, arrays, self.threads)
-        return NumpyProgram(lowered, self._team)
+        return NumpyProgram(lowered, self.team)
 
     def describe(self) -> dict[str, Any]:
         return {

@@ -1,0 +1,1 @@
+"""What this engine is measured against. Each peer is imported only when it is run."""
