@@ -414,14 +414,16 @@ class LoopBody:
         head = self._bound("c", "start", f"(lo + i) % {self.cycle}")
         return self._bound("p", rows, f"{rows}[{head}:{head} + j - i]")
 
-    def operand(self, tensor: Tensor, kind: str) -> str:
-        """Expression for an input read in the given way."""
+    def operand(self, tensor: Tensor, kind: str, *, flat: bool = False) -> str:
+        """Expression for an input read in the given way; `flat`: whole, as one row."""
         if kind == ROW:
             return self._by_row(tensor)
         if kind == CYCLE:
             return self._by_cycle(tensor)
         if self.emitter.refs[tensor].spread:
             return self.emitter.bind.rows(tensor, self.emitter.region.count)
+        if flat and tensor.node.op.name != "constant":
+            return self.emitter.bind.rows(tensor, 1)
         return self.emitter._outside(tensor)
 
     # -- nodes ----------------------------------------------------------------------
@@ -429,7 +431,7 @@ class LoopBody:
     def _node(self, position: int, node: Node) -> None:
         rows = _rows(node)
         inputs = [
-            self.operand(tensor, kind)
+            self.operand(tensor, kind, flat=node.op.pointwise)
             for tensor, kind in zip(node.inputs, rows.inputs, strict=True)
         ]
         dying = self._dying(position, node)
@@ -522,7 +524,6 @@ def emit_row_op(
     """The call of a row kernel."""
     name, attrs = node.op.name, node.attrs
     width = node.specs[0].shape[-1] if node.specs[0].shape else 1
-    wide = node.inputs[0].shape[-1]
     if name in ("layer_norm", "rms_norm"):
         bias = ["None"] if name == "layer_norm" and len(inputs) == 2 else []
         args = [*inputs, *bias, *outputs, str(attrs["groups"]), repr(attrs["eps"])]
@@ -561,7 +562,7 @@ def emit_row_op(
     assert name == "sum", name
     if tuple(attrs["axes"]) == (len(node.inputs[0].shape) - 1,):
         return [f"add_reduce({inputs[0]}, -1, None, {outputs[0]}, True)"]
-    wide = wide if node.specs[0].shape else 1
+    wide = node.inputs[0].shape[-1] if node.specs[0].shape else 1
     row = body.take(wide, node.specs[0].dtype)
     body.free.append(row)
     return [
