@@ -9,7 +9,10 @@ from collections.abc import Sequence
 
 
 class StopFinder:
-    """Lets text through up to the first of `stops`; holds back what may begin one."""
+    """Lets text through up to the first of `stops`; holds back what may begin one.
+
+    The first is the one that is whole first; of two that end together, the longer.
+    """
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = [stop for stop in stops if stop]
@@ -21,11 +24,14 @@ class StopFinder:
         if self.found:
             return ""
         held = self._held + text
-        places = [(held.find(stop), stop) for stop in self._stops if stop in held]
-        if places:
-            place, self.found = min(places, key=lambda entry: entry[0])
+        found = [stop for stop in self._stops if stop in held]
+        if found:
+            # What is whole first wins, however the text was cut into pieces.
+            ends = [(held.find(stop) + len(stop), -len(stop)) for stop in found]
+            end, length = min(ends)
+            self.found = held[end + length : end]
             self._held = ""
-            return held[:place]
+            return held[: end + length]
         keep = max((_overlap(held, stop) for stop in self._stops), default=0)
         shown = held[: len(held) - keep]
         self._held = held[len(shown) :]
