@@ -1,9 +1,9 @@
 """Byte-level BPE beside Hugging Face `tokenizers`: learning it, and encoding with it.
 
 Knows both sides' calls and nothing of how either works. Ours runs on one thread. The
-peer gets every advantage: the same text whole or in lines, whichever is faster for it;
-all threads to learn with, one to encode with, as ours has; and what it remembers from
-the runs before, where ours starts with a fresh tokenizer each time.
+peer gets every advantage: the same text whole or in lines, in each round whichever was
+faster; all threads to learn with, and one, as ours, to encode with; and all that it
+remembers from the rounds before, where ours starts with a fresh tokenizer each time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from engine.bench.harness import Report, Row, benches, in_turn, median_ratio, seconds
+from engine.bench.harness import Report, Row, benches, in_turn, median_ratio
 from engine.data.source import texts
 from engine.domains.corpus import open_corpus
 from engine.errors import InputError
@@ -139,12 +139,8 @@ def train_row(corpus: Corpus, size: int, peer: Peer, pairs: int) -> Row:
         "lines": lambda: peer.learn(corpus.lines, size),
     }
     with parallel(True):
-        way = fastest(ways)
-        ours, theirs = in_turn(
-            [lambda: builder.build([corpus.text]), ways[way]], pairs, warmup=0
-        )
-    note = f"{peer.name}, {way}, {cores()} threads"
-    return row(f"train {size}", corpus, ours, theirs, note)
+        pair = measure(lambda: builder.build([corpus.text]), ways, pairs)
+    return row(f"train {size}", corpus, pair, f"{peer.name}, {cores()} threads")
 
 
 def encode_row(corpus: Corpus, size: int, peer: Peer, pairs: int) -> Row:
@@ -159,40 +155,49 @@ def encode_row(corpus: Corpus, size: int, peer: Peer, pairs: int) -> Row:
     ways: dict[str, Work] = {
         "whole": lambda: other.encode(corpus.text),
         "lines": lambda: other.encode_batch(corpus.lines),
-        "lines, without offsets": lambda: other.encode_batch_fast(corpus.lines),
+        "lines without offsets": lambda: other.encode_batch_fast(corpus.lines),
     }
     with parallel(False):
-        way = fastest(ways)
-        ours, theirs = in_turn([encode, ways[way]], pairs, warmup=0)
+        pair = measure(encode, ways, pairs)
         counted = {
             "tokens": len(built.encode(corpus.text)),
             "peer_tokens": len(other.encode(corpus.text).ids),
         }
-    note = f"{peer.name}, {way}, 1 thread"
-    return row(f"encode {size}", corpus, ours, theirs, note, counted)
+    return row(f"encode {size}", corpus, pair, f"{peer.name}, 1 thread", counted)
 
 
-def fastest(ways: dict[str, Work]) -> str:
-    """The name of the work that takes the least time; all of them are warm then."""
-    times = {name: seconds(work) for name, work in ways.items()}
-    return min(times, key=lambda name: times[name])
+@dataclass(frozen=True)
+class Measured:
+    """Seconds of either side, round by round, and what was fastest for the peer."""
+
+    ours: list[float]
+    theirs: list[float]
+    way: str
+
+
+def measure(ours: Work, ways: dict[str, Work], pairs: int) -> Measured:
+    """Time our work and each way of the peer's in turn; its fastest counts."""
+    mine, *others = in_turn([ours, *ways.values()], pairs, warmup=0)
+    theirs = [min(times) for times in zip(*others, strict=True)]
+    totals = dict(zip(ways, map(statistics.median, others), strict=True))
+    return Measured(mine, theirs, min(totals, key=lambda way: totals[way]))
 
 
 def row(
     name: str,
     corpus: Corpus,
-    ours: list[float],
-    theirs: list[float],
+    pair: Measured,
     peer: str,
     counted: dict[str, int] | None = None,
 ) -> Row:
     """The row of one measurement, from seconds to megabytes a second."""
+    size = corpus.size / MEGABYTE
     return Row(
         name=name,
-        ours=corpus.size / MEGABYTE / statistics.median(ours),
-        theirs=corpus.size / MEGABYTE / statistics.median(theirs),
+        ours=size / statistics.median(pair.ours),
+        theirs=size / statistics.median(pair.theirs),
         unit="MB/s",
-        peer=peer,
-        ratio=median_ratio(theirs, ours),
-        extra={"megabytes": corpus.size / MEGABYTE, **(counted or {})},
+        peer=f"{peer}, {pair.way}",
+        ratio=median_ratio(pair.theirs, pair.ours),
+        extra={"megabytes": size, **(counted or {})},
     )

@@ -108,10 +108,11 @@ class _Merging:
         """
         if len(keys) == 0:
             return keys
-        order = np.argsort(keys, kind="stable")
+        order = keys.argsort(kind="stable")
         keys, places = keys[order], places[order]
-        first = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
-        last = np.append(first[1:], len(keys))
+        changes = (keys[1:] != keys[:-1]).nonzero()[0] + 1
+        edges = np.concatenate(([0], changes, [len(keys)]))
+        first, last = edges[:-1], edges[1:]
         counts = np.add.reduceat(self.weight[places], first)
         start = self.pairs
         stop = self.pairs = start + len(first)
@@ -120,7 +121,7 @@ class _Merging:
             grown[:start] = self.count[:start]
             self.count = grown
         self.count[start:stop] = counts
-        self.pair[places] = np.repeat(np.arange(start, stop), last - first)
+        self.pair[places] = np.arange(start, stop).repeat(last - first)
         rows = zip(counts.tolist(), first.tolist(), last.tolist(), strict=True)
         for number, (count, low, high) in enumerate(rows, start):
             self.born[number] = places, low, high
