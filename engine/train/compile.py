@@ -153,6 +153,10 @@ class CompiledStep:
         self._plan.slots.write(self.store, slots)
         self._updates = int(updates)
 
+    def gradients(self) -> Arrays:
+        """Copies of the last step's gradients, before clipping, by parameter."""
+        return self._grads.read(self.store)
+
     def _apply(self, lr: float, norm: float) -> None:
         """One update, its gradients scaled so that their norm is at most the limit."""
         clip = self.optim.grad_clip

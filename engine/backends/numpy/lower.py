@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -87,7 +87,7 @@ class _Lowering:
         self.outputs = dict(zip(outputs, results[: len(outputs)], strict=True))
         final = [_own_memory(tensor) for tensor in results[len(outputs) :]]
         self.assigns = [
-            Assign(a.target, value, a.accumulate)
+            replace(a, value=value)
             for a, value in zip(self.assigns, final, strict=True)
         ]
         self.nodes = topological([*self.outputs.values(), *final])
@@ -432,6 +432,8 @@ def _contributions(
                 f"assign: {assign.value.shape} to {assign.target} of another shape"
             )
         addends = _addends(assign.value) if assign.accumulate else [assign.value]
+        # The first one replaces what the target held: it must be the first to run.
+        addends.sort(key=lambda tensor: tensor.node.id)
         parts.append(Assign(assign.target, addends[0], assign.accumulate))
         parts += [_Addition(assign.target, value, True) for value in addends[1:]]
     return parts, [part.value for part in parts]
