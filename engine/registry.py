@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Generic, TypeVar
 
 from engine.errors import ConfigError
@@ -67,10 +68,13 @@ def load_plugins(modules: Iterable[str] = ()) -> None:
     Importing such a module registers what it brings. Raises ConfigError for a
     module that cannot be imported.
     """
-    for entry_point in importlib.metadata.entry_points(group=PLUGIN_GROUP):
-        entry_point.load()
-    for name in modules:
+    loads: list[tuple[str, Callable[[], object]]] = [
+        (entry_point.name, entry_point.load)
+        for entry_point in importlib.metadata.entry_points(group=PLUGIN_GROUP)
+    ]
+    loads += [(name, partial(importlib.import_module, name)) for name in modules]
+    for name, load in loads:
         try:
-            importlib.import_module(name)
-        except ImportError as error:
+            load()
+        except (ImportError, AttributeError) as error:
             raise ConfigError("plugin", name, f"cannot be imported: {error}") from error
