@@ -24,6 +24,9 @@ TILE = 1 << 16
 #: Queries a block holds at most.
 QUERIES = 64
 
+#: Sums of exponentials within these bounds need no shift by the row's maximum.
+SAFE_SUM = (1e-30, 1e30)
+
 _add_reduce = np.add.reduce
 _max_reduce = np.maximum.reduce
 
@@ -74,7 +77,7 @@ class AttentionShape:
     @property
     def work(self) -> int:
         """Elements of scratch memory that forward or backward needs."""
-        return 3 * self.scores + 3 * self.rows_work
+        return 4 * self.scores + 4 * self.rows_work + 2 * self.block * self.heads
 
     def spans(self) -> Iterator[tuple[int, int]]:
         """Blocks of queries, the last first: later ones add to what it wrote."""
@@ -121,18 +124,38 @@ def _tiles(count: int, shape: AttentionShape) -> Iterator[tuple[slice, slice]]:
 
 
 def _scores(
-    scaled: Array, k: Array, span: tuple[int, int], mask: Array, cap: float, out: Array
+    q: Array,
+    k: Array,
+    span: tuple[int, int],
+    shape: AttentionShape,
+    mask: Array,
+    out: Array,
+    slope: Array | None = None,
 ) -> None:
-    """Masked (and capped) scores of one block: queries at `span`, keys before."""
+    """Scaled, capped, masked scores of one block: queries at `span`, keys before.
+
+    `slope`, if given, becomes the derivative of the soft-cap.
+    """
     start, stop = span
-    np.matmul(scaled, k[..., :stop, :].swapaxes(-1, -2), out)
-    if cap:
-        np.multiply(out, 1.0 / cap, out)
+    np.matmul(q, k[..., :stop, :].swapaxes(-1, -2), out)
+    if shape.softcap:
+        np.multiply(out, shape.size**-0.5 / shape.softcap, out)
         np.tanh(out, out)
-        np.multiply(out, cap, out)
+        if slope is not None:
+            np.multiply(out, out, slope)
+            np.subtract(1.0, slope, slope)
+        np.multiply(out, shape.softcap, out)
+    else:
+        np.multiply(out, shape.size**-0.5, out)
     diagonal = out[..., start:]
     width = stop - start
     np.add(diagonal, mask[:width, :width], diagonal)
+
+
+def _by_head(x: Array, shape: AttentionShape) -> Array:
+    """A value a row and head, (n * T, heads), as a view (n, KV, G, T)."""
+    view = x.reshape(-1, shape.block, shape.kv_heads, shape.group)
+    return view.transpose(0, 2, 3, 1)
 
 
 def attention(
@@ -151,34 +174,61 @@ def attention(
 
     q, out (n * T, heads * D), k, v (n * T, kv_heads * D), lse (n * T, heads); `first`
     is the number of the first sequence, which dropout's counters go by.
+
+    Scores are exponentiated as they are; only rows whose sum leaves `SAFE_SUM` are
+    done again, shifted by their maximum. That is decided row by row, so that no row
+    depends on another.
     """
-    q, out = heads_first(q, shape, False), heads_first(out, shape, False)
+    q, target = heads_first(q, shape, False), heads_first(out, shape, False)
     k, v = heads_first(k, shape, True), heads_first(v, shape, True)
-    lse = lse.reshape(-1, shape.block, shape.kv_heads, shape.group)
-    lse = lse.transpose(0, 2, 3, 1)[..., None]
-    scale = shape.size**-0.5
+    sums = _by_head(lse, shape)
+    ones = _ones(shape.block, work.dtype.name)
+    shifts: list[tuple[Array, Array]] = []
     for n, h in _tiles(len(q), shape):
         lead = (n.stop - n.start, h.stop - h.start, shape.group)
         for start, stop in shape.spans():
             scratch = _Scratch(work)
             rows = stop - start
-            scaled = scratch.take(*lead, rows, shape.size)
+            query, key = q[n, h, :, start:stop], k[n, h]
             score = scratch.take(*lead, rows, stop)
-            total = scratch.take(*lead, rows, 1)
-            top = lse[n, h, :, start:stop]
-            np.multiply(q[n, h, :, start:stop], scale, scaled)
-            _scores(scaled, k[n, h], (start, stop), mask, shape.softcap, score)
-            _max_reduce(score, -1, None, top, True)
-            np.subtract(score, top, score)
+            total = scratch.take(*lead, rows)
+            _scores(query, key, (start, stop), shape, mask, score)
             np.exp(score, score)
-            _add_reduce(score, -1, None, total, True)
+            np.vecdot(score, ones[:stop], total)
+            if not SAFE_SUM[0] < total.min() <= total.max() < SAFE_SUM[1]:
+                redone = np.empty_like(score)
+                _scores(query, key, (start, stop), shape, mask, redone)
+                top = _redo(redone, score, total)
+                shifts.append((sums[n, h, :, start:stop], top))
+            sums[n, h, :, start:stop] = total
             if counter is not None:
-                _drop(score, (n, h, start, stop), shape, counter, first, scratch)
-            target = out[n, h, :, start:stop]
-            np.matmul(score, v[n, h, :, :stop], target)
-            np.divide(target, total, target)
-            np.log(total, total)
-            np.add(top, total, top)
+                _drop(score, (n, h, start, stop), shape, counter, first)
+            np.matmul(score, v[n, h, :, :stop], target[n, h, :, start:stop])
+    rows_ = out.reshape(-1, shape.heads, shape.size)
+    np.divide(rows_, lse.reshape(-1, shape.heads, 1), rows_)
+    np.log(lse, lse)
+    for part, top in shifts:
+        np.add(part, top, part)
+
+
+def _redo(score: Array, weights: Array, total: Array) -> Array:
+    """Replace the rows of unsafe sum by shifted ones; the shift of each row."""
+    unsafe = ~((total > SAFE_SUM[0]) & (total < SAFE_SUM[1]))
+    top = _max_reduce(score, -1)
+    np.exp(score - top[..., None], score)
+    np.copyto(weights, score, where=unsafe[..., None])
+    np.copyto(total, score.sum(-1), where=unsafe)
+    return np.where(unsafe, top, 0)
+
+
+_ONES: dict[str, Array] = {}
+
+
+def _ones(count: int, dtype: str) -> Array:
+    """At least `count` ones: products with them are sums by BLAS."""
+    if dtype not in _ONES or len(_ONES[dtype]) < count:
+        _ONES[dtype] = np.ones(count, dtype)
+    return _ONES[dtype][:count]
 
 
 def attention_grad(
@@ -198,75 +248,98 @@ def attention_grad(
     first: int = 0,
 ) -> None:
     """Gradients of `attention`'s inputs; shapes as there."""
-    q, out = heads_first(q, shape, False), heads_first(out, shape, False)
-    dout, dq = heads_first(dout, shape, False), heads_first(dq, shape, False)
-    k, v = heads_first(k, shape, True), heads_first(v, shape, True)
-    dk, dv = heads_first(dk, shape, True), heads_first(dv, shape, True)
-    lse = lse.reshape(-1, shape.block, shape.kv_heads, shape.group)
-    lse = lse.transpose(0, 2, 3, 1)[..., None]
-    scale = shape.size**-0.5
-    for n, h in _tiles(len(q), shape):
-        lead = (n.stop - n.start, h.stop - h.start, shape.group)
+    arrays = [heads_first(x, shape, False) for x in (q, dout, dq)]
+    shared = [heads_first(x, shape, True) for x in (k, v, dk, dv)]
+    sums = _by_head(lse, shape)
+    for n, h in _tiles(len(arrays[0]), shape):
+        scratch = _Scratch(work)
+        delta = _delta(out, dout, n, shape, scratch)[:, h]
+        tile = _Tile(shape, mask, n, h, counter, first)
+        parts = [x[n, h] for x in (*arrays, *shared)]
+        tile.grad(parts, sums[n, h][..., None], delta[..., None], scratch)
+
+
+def _delta(
+    out: Array, dout: Array, n: slice, shape: AttentionShape, scratch: _Scratch
+) -> Array:
+    """Sum over each head of out * dout, for sequences n: a view (n, KV, G, T)."""
+    rows = slice(n.start * shape.block, n.stop * shape.block)
+    count = rows.stop - rows.start
+    delta = scratch.take(count, shape.heads)
+    left = out[rows].reshape(count, shape.heads, shape.size)
+    right = dout[rows].reshape(count, shape.heads, shape.size)
+    np.vecdot(left, right, delta)
+    return _by_head(delta, shape)
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """A few sequences and heads whose gradient is computed at once."""
+
+    shape: AttentionShape
+    mask: Array
+    n: slice
+    h: slice
+    counter: Array | None
+    first: int
+
+    def grad(
+        self, parts: list[Array], lse: Array, delta: Array, scratch: _Scratch
+    ) -> None:
+        """parts are q, dout, dq (n, KV, G, T, D) and k, v, dk, dv with G = 1."""
+        q, dout, dq, k, v, dk, dv = parts
+        shape, scale = self.shape, self.shape.size**-0.5
+        dkeys = scratch.take(*dk.shape[:2], shape.block, shape.size)
+        dvalues = scratch.take(*dkeys.shape)
+        mark = scratch.used
         for start, stop in shape.spans():
-            scratch = _Scratch(work)
-            rows = stop - start
-            here = (n, h, slice(None), slice(start, stop))
-            scaled = scratch.take(*lead, rows, shape.size)
-            delta = scratch.take(*lead, rows, 1)
-            weights = scratch.take(*lead, rows, stop)
-            dscore = scratch.take(*lead, rows, stop)
-            np.multiply(dout[here], out[here], scaled)
-            _add_reduce(scaled, -1, None, delta, True)
-            np.multiply(q[here], scale, scaled)
-            _scores(scaled, k[n, h], (start, stop), mask, shape.softcap, weights)
-            slope = None
-            if shape.softcap:
-                slope = scratch.take(*lead, rows, stop)
-                np.multiply(weights, 1.0 / shape.softcap, slope)
-                np.multiply(slope, slope, slope)
-                np.subtract(1.0, slope, slope)
-                np.add(slope[..., start:], 0.0, slope[..., start:])
-            np.subtract(weights, lse[here], weights)
+            scratch.used = mark
+            rows = slice(start, stop)
+            size = (*q.shape[:3], stop - start, stop)
+            weights, dscore = scratch.take(*size), scratch.take(*size)
+            slope = scratch.take(*size) if shape.softcap else None
+            query, above = q[..., rows, :], dout[..., rows, :]
+            _scores(query, k, (start, stop), shape, self.mask, weights, slope)
+            np.subtract(weights, lse[..., rows, :], weights)
             np.exp(weights, weights)
-            np.matmul(dout[here], v[n, h, :, :stop].swapaxes(-1, -2), dscore)
+            np.matmul(above, v[..., :stop, :].swapaxes(-1, -2), dscore)
             kept = weights
-            if counter is not None:
-                kept = scratch.take(*lead, rows, stop)
-                kept[...] = weights
-                tile = (n, h, start, stop)
-                _drop(kept, tile, shape, counter, first, scratch)
-                _drop(dscore, tile, shape, counter, first, scratch)
-            _add_keys(kept, dout[here], dv[n, h, 0], stop == shape.block, scratch)
-            np.subtract(dscore, delta, dscore)
+            if self.counter is not None:
+                kept = scratch.take(*size)
+                np.copyto(kept, weights)
+                for array in (kept, dscore):
+                    tile = (self.n, self.h, start, stop)
+                    _drop(array, tile, shape, self.counter, self.first)
+            _add_keys(kept, above, dvalues, scratch)
+            np.subtract(dscore, delta[..., rows, :], dscore)
             np.multiply(dscore, weights, dscore)
+            np.multiply(dscore, scale, dscore)
             if slope is not None:
-                # Masked scores are -inf and their slope too; their weight is zero.
-                slope[weights == 0.0] = 0.0
                 np.multiply(dscore, slope, dscore)
-            _add_keys(dscore, scaled, dk[n, h, 0], stop == shape.block, scratch)
-            np.matmul(dscore, k[n, h, :, :stop], scaled)
-            np.multiply(scaled, scale, dq[here])
+            _add_keys(dscore, query, dkeys, scratch)
+            np.matmul(dscore, k[..., :stop, :], dq[..., rows, :])
+        np.copyto(dk[:, :, 0], dkeys)
+        np.copyto(dv[:, :, 0], dvalues)
 
 
-def _add_keys(
-    weights: Array, rows: Array, target: Array, first: bool, scratch: _Scratch
-) -> None:
-    """target[:stop] (+)= sum over the group of weights^T rows; `first` overwrites."""
+def _add_keys(weights: Array, rows: Array, target: Array, scratch: _Scratch) -> None:
+    """target[:stop] (+)= sum over the group of weights^T rows.
+
+    The block that sees all keys comes first, and overwrites.
+    """
     stop = weights.shape[-1]
-    view = target[..., :stop, :]
-    one = weights.shape[2] == 1
-    if first and one:
-        np.matmul(weights[:, :, 0].swapaxes(-1, -2), rows[:, :, 0], view)
-        return
-    mark = scratch.used
-    part = scratch.take(*weights.shape[:3], stop, rows.shape[-1])
-    np.matmul(weights.swapaxes(-1, -2), rows, part)
-    if first:
-        _add_reduce(part, 2, None, view)
-    else:
-        for index in range(part.shape[2]):
-            np.add(view, part[:, :, index], view)
-    scratch.used = mark
+    view = target[:, :, :stop]
+    turned = weights.swapaxes(-1, -2)
+    first = stop == target.shape[2]
+    for index in range(weights.shape[2]):
+        if first and index == 0:
+            np.matmul(turned[:, :, 0], rows[:, :, 0], view)
+            continue
+        mark = scratch.used
+        part = scratch.take(*view.shape)
+        np.matmul(turned[:, :, index], rows[:, :, index], part)
+        np.add(view, part, view)
+        scratch.used = mark
 
 
 def _drop(
@@ -275,7 +348,6 @@ def _drop(
     shape: AttentionShape,
     counter: Array,
     first: int,
-    scratch: _Scratch,
 ) -> None:
     """Zero the dropped weights and scale the rest; the same at every call."""
     n, h, start, stop = tile
