@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import sys
 from typing import Any
 
 from rich.table import Table
 
 from engine.bench.harness import Report, benches
 from engine.cli.console import console
+from engine.cli.parser import add_common_arguments
 
 HELP = "measure this engine beside its peers"
 
@@ -34,15 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in benches:
         line = summary(name)
         bench = commands.add_parser(name, help=line, description=line)
-        bench.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
+        add_common_arguments(bench)
         add: Any = getattr(benches.get(name), "add_arguments", None)
         if add is not None:
             add(bench)
 
 
 def summary(name: str) -> str:
-    """The first line of what a bench says of itself."""
-    return (benches.get(name).__doc__ or name).splitlines()[0]
+    """The first line of what a bench's module says of itself."""
+    module = sys.modules[benches.get(name).__module__]
+    return (module.__doc__ or name).splitlines()[0]
 
 
 def run(options: argparse.Namespace) -> dict[str, object]:

@@ -39,7 +39,7 @@ SECTIONS: dict[str, type] = {
     "train": TrainConfig,
 }
 CONFIG_CLASSES = tuple(SECTIONS.values())
-METAVARS = {int: "N", float: "X", str: "NAME"}
+METAVARS = {int: "N", float: "X", str: "VALUE"}
 
 
 def flag(item: Field) -> str:

@@ -20,7 +20,7 @@ from typing import Protocol, cast
 
 import engine
 from engine.cli.flags import in_flags
-from engine.cli.parser import Parser, did_you_mean
+from engine.cli.parser import Parser, add_common_arguments, did_you_mean
 from engine.cli.result import plain
 from engine.errors import AlphaError, ConfigError, InputError
 from engine.registry import load_plugins
@@ -64,27 +64,9 @@ def command_parser(name: str, prog: str = "alpha") -> Parser:
     command = load(name)
     parser = Parser(prog=f"{prog} {name}", description=command.HELP)
     add_common_arguments(parser)
+    parser.set_defaults(json=False, plugin=[], traceback=False)
     command.add_arguments(parser)
     return parser
-
-
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags that every command has."""
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="print the result as one JSON object on stdout",
-    )
-    parser.add_argument(
-        "--plugin",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="import MODULE first: it may register optimizers, tokenizers, sinks, ...",
-    )
-    parser.add_argument(
-        "--traceback", action="store_true", help="show where an error came from"
-    )
 
 
 def import_plugins(arguments: Sequence[str]) -> None:

@@ -31,6 +31,32 @@ class Parser(argparse.ArgumentParser):
         return options
 
 
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that every command has, and every subcommand again.
+
+    They have no defaults here: a subcommand's would hide what the command was given.
+    """
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="print the result as one JSON object on stdout",
+    )
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=argparse.SUPPRESS,
+        metavar="MODULE",
+        help="import MODULE first: it may register optimizers, tokenizers, sinks, ...",
+    )
+    parser.add_argument(
+        "--traceback",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="show where an error came from",
+    )
+
+
 def flags(parser: argparse.ArgumentParser) -> list[str]:
     """Every flag of `parser` and of its subcommands."""
     found = list(parser._option_string_actions)

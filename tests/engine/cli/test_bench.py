@@ -27,7 +27,6 @@ def probe() -> Iterator[None]:
     """A bench of a third party, called `probe`."""
 
     def run(options: Namespace) -> Report:
-        """Measure nothing much."""
         assert options.shape == "small"
         return REPORT
 
@@ -56,7 +55,7 @@ def test_the_table_goes_to_stderr_with_every_figure(capsys):
 def test_without_a_name_all_benches_are_listed(capsys):
     assert main(["bench", "--json"]) == 0
     out, err = capsys.readouterr()
-    assert json.loads(out)["benches"]["probe"] == "Measure nothing much."
+    assert json.loads(out)["benches"]["probe"] == (__doc__ or "").splitlines()[0]
     for name in benches:
         assert name in err
 
