@@ -336,7 +336,7 @@ def _dropout_mask(make: Maker) -> Case:
 
 @row("attention", twice=False, floor=1.0)
 def _attention(make: Maker) -> Case:
-    batch, length = make.among(1, 2, 3), make.extent()
+    batch, length = make.among(1, 2, 5), make.extent()
     shared, kv_heads, size = make.among(1, 2, 3), make.among(1, 2), make.extent()
     heads = shared * kv_heads
     out = g.attention(
