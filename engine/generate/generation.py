@@ -158,10 +158,13 @@ def generate(
     prompts: Sequence[Sequence[int]],
     sampling: Sampling,
     limits: Limits | None = None,
+    *,
+    draw: int = 0,
 ) -> Iterator[Emitted]:
     """Continue `prompts`, as many at once as the decoder has rows; tokens as they come.
 
-    `Emitted.row` is the prompt's number here. Prompt i draws its chance from (seed, i).
+    `Emitted.row` is the prompt's number here. Prompt i draws its chance from
+    (seed, draw + i).
     """
     limits = limits or Limits()
     generation = Generation(decoder)
@@ -170,7 +173,7 @@ def generate(
     while True:
         while generation.free and (entry := next(waiting, None)) is not None:
             index, prompt = entry
-            row = generation.start(prompt, sampling, limits, draw=index)
+            row = generation.start(prompt, sampling, limits, draw=draw + index)
             number[row] = index
         if not generation.active:
             return

@@ -66,13 +66,16 @@ def stream_text(
     sampling: Sampling,
     limits: Limits | None = None,
     stops: Sequence[str] = (),
+    *,
+    draw: int = 0,
 ) -> Generator[str, None, Completion]:
     """Continue `prompt`: pieces of text as they come; returns the completion.
 
-    Raises InputError for a prompt that the model cannot take.
+    `draw` tells continuations of one seed apart. Raises InputError for a prompt that
+    the model cannot take.
     """
     transcript = Transcript(tokenizer, stops)
-    tokens = generate(decoder, [prompt], sampling, limits)
+    tokens = generate(decoder, [prompt], sampling, limits, draw=draw)
     for emitted in tokens:
         text = transcript.push(emitted)
         if text:
@@ -89,9 +92,11 @@ def complete(
     sampling: Sampling,
     limits: Limits | None = None,
     stops: Sequence[str] = (),
+    *,
+    draw: int = 0,
 ) -> Completion:
     """Continue `prompt` to its end. Raises InputError as `stream_text` does."""
-    stream = stream_text(decoder, tokenizer, prompt, sampling, limits, stops)
+    stream = stream_text(decoder, tokenizer, prompt, sampling, limits, stops, draw=draw)
     while True:
         try:
             next(stream)
