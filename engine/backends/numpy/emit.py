@@ -27,6 +27,12 @@ BLOCK = 1 << 14
 #: Rows a range has, about; and elements, where rows are single elements.
 RANGE_ROWS = 256
 RANGE_ELEMENTS = 1 << 17
+#: Blocks a range has at least for a row vector to be repeated once for all of them.
+WORTH_REPEATING = 3
+#: Blocks a range has at least for a row vector to be repeated once for all of them.
+WORTH_REPEATING = 3
+#: Ops that apply row vectors as pointwise ops do.
+NORMS = ("layer_norm", "layer_norm_grad", "rms_norm", "rms_norm_grad")
 #: Ranges a region has at least, if it has the rows: work for several threads.
 MIN_RANGES = 4
 
@@ -414,14 +420,41 @@ class LoopBody:
         head = self._bound("c", "start", f"(lo + i) % {self.cycle}")
         return self._bound("p", rows, f"{rows}[{head}:{head} + j - i]")
 
-    def operand(self, tensor: Tensor, kind: str, *, flat: bool = False) -> str:
-        """Expression for an input read in the given way; `flat`: whole, as one row."""
+    def _repeated(self, tensor: Tensor, width: int) -> str:
+        """A row vector, repeated for every row of a block (by each range anew).
+
+        NumPy's loops are several times faster on contiguous operands than on
+        broadcast ones; the copy pays from a few blocks a range on.
+        """
+        row = self.emitter.bind.rows(tensor, 1)
+        if self.emitter.step < WORTH_REPEATING * self.block:
+            return row if tensor.size == width else self.emitter.bind.whole(tensor)
+        key = ("v", row)
+        if key not in self.names:
+            slot = self.take(width, tensor.dtype)
+            self.names[key] = slot.name
+            view = slot.name
+            if tensor.size != width:
+                view = f"{view}.reshape({self.block}, -1, {tensor.size})"
+            self.emitter.lines.append(f"copyto({view}, {row})")
+        whole = not self.emitter.ragged and self.emitter.step % self.block == 0
+        return self.names[key] if whole else f"{self.names[key]}[:j - i]"
+
+    def operand(
+        self, tensor: Tensor, kind: str, *, flat: bool = False, width: int = 1
+    ) -> str:
+        """Expression for an input read in the given way.
+
+        `flat`: whole, as one row. `width`: of the rows that a vector is applied to.
+        """
         if kind == ROW:
             return self._by_row(tensor)
         if kind == CYCLE:
             return self._by_cycle(tensor)
         if self.emitter.refs[tensor].spread:
             return self.emitter.bind.rows(tensor, self.emitter.region.count)
+        if 1 < tensor.size <= width:
+            return self._repeated(tensor, width)
         if flat and tensor.node.op.name != "constant":
             return self.emitter.bind.rows(tensor, 1)
         return self.emitter._outside(tensor)
@@ -430,8 +463,10 @@ class LoopBody:
 
     def _node(self, position: int, node: Node) -> None:
         rows = _rows(node)
+        vectors = node.op.pointwise or node.op.name in NORMS
+        width = node.specs[0].size // rows.count if vectors else 1
         inputs = [
-            self.operand(tensor, kind, flat=node.op.pointwise)
+            self.operand(tensor, kind, flat=node.op.pointwise, width=width)
             for tensor, kind in zip(node.inputs, rows.inputs, strict=True)
         ]
         dying = self._dying(position, node)
@@ -561,13 +596,12 @@ def emit_row_op(
         return [f"{outputs[0]}[0] += dot({flat}, {flat})"]
     assert name == "sum", name
     if tuple(attrs["axes"]) == (len(node.inputs[0].shape) - 1,):
-        return [f"add_reduce({inputs[0]}, -1, None, {outputs[0]}, True)"]
+        return [f"row_sums({inputs[0]}, {outputs[0]})"]
     wide = node.inputs[0].shape[-1] if node.specs[0].shape else 1
-    row = body.take(wide, node.specs[0].dtype)
-    body.free.append(row)
+    work = scratch(wide)
     return [
-        f"add_reduce({inputs[0]}, 0, None, {row.name}[0])",
-        f"add({outputs[0]}, {row.name}[0], {outputs[0]})",
+        f"add_reduce({inputs[0]}, 0, None, {work}[0])",
+        f"add({outputs[0]}, {work}[0], {outputs[0]})",
     ]
 
 

@@ -499,6 +499,7 @@ _NAMES: dict[str, Any] = {
     ).split()
 } | {
     "add_reduce": np.add.reduce,
+    "row_sums": rows.row_sums,
     "layer_norm": rows.layer_norm,
     "rms_norm": rows.rms_norm,
     "layer_norm_grad": rows.layer_norm_grad,

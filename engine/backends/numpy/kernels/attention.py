@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.backends.numpy.kernels.masks import attention_mask
+from engine.backends.numpy.kernels.rows import ones
 
 Array = NDArray[Any]
 
@@ -27,7 +28,6 @@ QUERIES = 64
 #: Sums of exponentials within these bounds need no shift by the row's maximum.
 SAFE_SUM = (1e-30, 1e30)
 
-_add_reduce = np.add.reduce
 _max_reduce = np.maximum.reduce
 
 
@@ -182,7 +182,7 @@ def attention(
     q, target = heads_first(q, shape, False), heads_first(out, shape, False)
     k, v = heads_first(k, shape, True), heads_first(v, shape, True)
     sums = _by_head(lse, shape)
-    ones = _ones(shape.block, work.dtype.name)
+    weigh = ones(shape.block, work.dtype)
     shifts: list[tuple[Array, Array]] = []
     for n, h in _tiles(len(q), shape):
         lead = (n.stop - n.start, h.stop - h.start, shape.group)
@@ -194,7 +194,7 @@ def attention(
             total = scratch.take(*lead, rows)
             _scores(query, key, (start, stop), shape, mask, score)
             np.exp(score, score)
-            np.vecdot(score, ones[:stop], total)
+            np.vecdot(score, weigh[:stop], total)
             if not SAFE_SUM[0] < total.min() <= total.max() < SAFE_SUM[1]:
                 redone = np.empty_like(score)
                 _scores(query, key, (start, stop), shape, mask, redone)
@@ -219,16 +219,6 @@ def _redo(score: Array, weights: Array, total: Array) -> Array:
     np.copyto(weights, score, where=unsafe[..., None])
     np.copyto(total, score.sum(-1), where=unsafe)
     return np.where(unsafe, top, 0)
-
-
-_ONES: dict[str, Array] = {}
-
-
-def _ones(count: int, dtype: str) -> Array:
-    """At least `count` ones: products with them are sums by BLAS."""
-    if dtype not in _ONES or len(_ONES[dtype]) < count:
-        _ONES[dtype] = np.ones(count, dtype)
-    return _ONES[dtype][:count]
 
 
 def attention_grad(

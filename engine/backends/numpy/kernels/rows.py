@@ -1,7 +1,7 @@
 """Ops that treat every row by itself: norms, softmax, losses, rotation, look-ups.
 
-Blocks are (m, W); columns of one value a row are (m, 1). `ones` is a constant vector
-of ones: products with it are sums by BLAS, faster than NumPy's own.
+Blocks are (m, W); columns of one value a row are (m, 1). Sums over rows and columns
+are products with ones, which BLAS does faster than NumPy's own reductions.
 """
 
 from __future__ import annotations
@@ -13,17 +13,33 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-_add_reduce = np.add.reduce
 _max_reduce = np.maximum.reduce
 
 
+_ONES: dict[np.dtype[Any], Array] = {}
+
+
+def ones(count: int, dtype: np.dtype[Any]) -> Array:
+    """A vector of `count` ones: products with it are sums by BLAS."""
+    known = _ONES.get(dtype)
+    if known is None or len(known) < count:
+        known = _ONES[dtype] = np.ones(max(count, 4096), dtype)
+    return known[:count]
+
+
 def grouped(x: Array, groups: int) -> Array:
-    """(m, W) as (m, groups, W / groups); (m, W) itself for one group."""
-    return x if groups == 1 else x.reshape(x.shape[0], groups, -1)
+    """(m, W) as (m, groups, W / groups)."""
+    return x.reshape(x.shape[0], groups, -1)
 
 
-def _row_sums(x: Array, out: Array) -> None:
-    _add_reduce(x, -1, None, out, True)
+def _each(column: Array) -> Array:
+    """(m, groups), one value a group, ready to multiply (m, groups, W / groups)."""
+    return column[:, :, None]
+
+
+def row_sums(x: Array, out: Array) -> None:
+    """Sum of each row of (m, W): (m, 1), by BLAS."""
+    np.vecdot(x, ones(x.shape[1], x.dtype), out[:, 0])
 
 
 def layer_norm(
@@ -36,17 +52,20 @@ def layer_norm(
     groups: int,
     eps: float,
 ) -> None:
-    """y = xhat * gain + bias with xhat = (x - mean) * rstd over each group."""
-    x, y, xhat = grouped(x, groups), grouped(y, groups), grouped(xhat, groups)
-    if groups > 1:
-        rstd = rstd.reshape(*rstd.shape, 1)
-    inverse = 1.0 / x.shape[-1]
-    _row_sums(x, rstd)
-    np.multiply(rstd, inverse, rstd)
-    np.subtract(x, rstd, xhat)
-    _finish_norm(xhat, gain, y, xhat, rstd, inverse, eps)
+    """y = xhat * gain + bias with xhat = (x - mean) * rstd over each group.
+
+    gain and bias may be (m, W), repeated for every row: contiguous products are
+    several times faster than broadcast ones. rstd is (m, groups).
+    """
+    x3, xhat3 = grouped(x, groups), grouped(xhat, groups)
+    width = x3.shape[-1]
+    np.vecdot(x3, ones(width, x.dtype), rstd)
+    np.multiply(rstd, 1.0 / width, rstd)
+    np.subtract(x3, _each(rstd), xhat3)
+    _finish_norm(xhat3, xhat3, rstd, eps)
+    _weigh(np.multiply, xhat, gain, y, groups)
     if bias is not None:
-        np.add(y, bias, y)
+        _weigh(np.add, y, bias, y, groups)
 
 
 def rms_norm(
@@ -59,29 +78,24 @@ def rms_norm(
     eps: float,
 ) -> None:
     """y = xhat * gain with xhat = x * rstd, rstd = 1 / sqrt(mean(x^2) + eps)."""
-    x, y, xhat = grouped(x, groups), grouped(y, groups), grouped(xhat, groups)
-    if groups > 1:
-        rstd = rstd.reshape(*rstd.shape, 1)
-    _finish_norm(x, gain, y, xhat, rstd, 1.0 / x.shape[-1], eps)
+    _finish_norm(grouped(x, groups), grouped(xhat, groups), rstd, eps)
+    _weigh(np.multiply, xhat, gain, y, groups)
 
 
-def _finish_norm(
-    centred: Array,
-    gain: Array,
-    y: Array,
-    xhat: Array,
-    rstd: Array,
-    inverse: float,
-    eps: float,
-) -> None:
-    np.multiply(centred, centred, y)
-    _row_sums(y, rstd)
-    np.multiply(rstd, inverse, rstd)
+def _weigh(op: np.ufunc, x: Array, vector: Array, out: Array, groups: int) -> None:
+    """out = op(x, vector), the vector as wide as a group or as the block itself."""
+    if vector.shape[-1] != x.shape[-1]:
+        x, out = grouped(x, groups), grouped(out, groups)
+    op(x, vector, out)
+
+
+def _finish_norm(centred: Array, xhat: Array, rstd: Array, eps: float) -> None:
+    np.vecdot(centred, centred, rstd)
+    np.multiply(rstd, 1.0 / centred.shape[-1], rstd)
     np.add(rstd, eps, rstd)
     np.sqrt(rstd, rstd)
     np.reciprocal(rstd, rstd)
-    np.multiply(centred, rstd, xhat)
-    np.multiply(xhat, gain, y)
+    np.multiply(centred, _each(rstd), xhat)
 
 
 def layer_norm_grad(
@@ -100,30 +114,26 @@ def layer_norm_grad(
 ) -> None:
     """dx = rstd (g - mean(g) - xhat mean(g xhat)), g = dy gain; adds to the sums.
 
-    dgain and dbias (W / groups,) are added to. work is (m, W), column (m, groups).
-    `centred` is False for RMS norm, which has no mean(g) term.
+    dgain and dbias (W / groups,) are added to; gain as in `layer_norm`. work is
+    (m, W), column (m, groups). `centred` is False for RMS norm: no mean(g) term.
     """
-    width = dy.shape[-1] // groups
-    dy3, xhat3, dx3, work3 = (grouped(a, groups) for a in (dy, xhat, dx, work))
-    if groups > 1:
-        rstd = rstd.reshape(*rstd.shape, 1)
-        column = column.reshape(*column.shape, 1)
+    dx3, xhat3, work3 = (grouped(a, groups) for a in (dx, xhat, work))
+    width = dx3.shape[-1]
+    _weigh(np.multiply, dy, gain, dx, groups)
+    np.multiply(dy, xhat, work)
     axes = 0 if groups == 1 else (0, 1)
-    np.multiply(dy3, xhat3, work3)
-    dgain += _add_reduce(work3, axes)
+    dgain += np.add.reduce(work if groups == 1 else work3, axes)
     if dbias is not None:
-        dbias += _add_reduce(dy3, axes)
-    np.multiply(work3, gain, work3)
-    _row_sums(work3, column)
+        dbias += np.add.reduce(dy if groups == 1 else grouped(dy, groups), axes)
+    np.vecdot(dx3, xhat3, column)
     np.multiply(column, 1.0 / width, column)
-    np.multiply(xhat3, column, work3)
-    np.multiply(dy3, gain, dx3)
+    np.multiply(xhat3, _each(column), work3)
     if centred:
-        _row_sums(dx3, column)
+        np.vecdot(dx3, ones(width, dx.dtype), column)
         np.multiply(column, 1.0 / width, column)
-        np.subtract(dx3, column, dx3)
-    np.subtract(dx3, work3, dx3)
-    np.multiply(dx3, rstd, dx3)
+        np.add(work3, _each(column), work3)
+    np.subtract(dx, work, dx)
+    np.multiply(dx3, _each(rstd), dx3)
 
 
 def softmax(x: Array, y: Array, column: Array) -> None:
@@ -131,14 +141,13 @@ def softmax(x: Array, y: Array, column: Array) -> None:
     _max_reduce(x, -1, None, column, True)
     np.subtract(x, column, y)
     np.exp(y, y)
-    _row_sums(y, column)
+    row_sums(y, column)
     np.divide(y, column, y)
 
 
 def softmax_grad(y: Array, dy: Array, dx: Array, column: Array) -> None:
     """dx = y (dy - sum(y dy))."""
-    np.multiply(y, dy, dx)
-    _row_sums(dx, column)
+    np.vecdot(y, dy, column[:, 0])
     np.subtract(dy, column, dx)
     np.multiply(dx, y, dx)
 
@@ -157,7 +166,7 @@ def cross_entropy(
     _max_reduce(logits, -1, None, top, True)
     np.subtract(logits, top, probs)
     np.exp(probs, probs)
-    _row_sums(probs, total)
+    row_sums(probs, total)
     np.log(total, losses)
     np.add(losses, top, losses)
     losses[:, 0] -= picked
