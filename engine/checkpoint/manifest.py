@@ -58,9 +58,12 @@ class Manifest:
         path = folder / NAME
         try:
             record = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            raise CheckpointError(
+                f"{folder} is no checkpoint: it has no {NAME}"
+            ) from None
         except OSError as error:
-            reason = error.strerror
-            raise CheckpointError(f"{path} cannot be read: {reason}") from None
+            raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
         except ValueError as error:
             raise CheckpointError(f"{path} is truncated or altered: {error}") from None
         if not isinstance(record, dict) or record.get("format") != FORMAT:

@@ -1,50 +1,35 @@
-"""On what a run computes: versions, processor, and the BLAS that fixes the last bits.
+"""On what a run computes: versions, processor, device, and what fixes the last bits.
 
-The same step gives the same bits for any number of threads, but not on another BLAS
-nor on another of its kernels ("core type"), which OpenBLAS picks by the processor. So
-both are recorded, and compared when a run is resumed.
+A step gives the same bits for any number of threads, but not on another BLAS, nor on
+another of its kernels ("core type"), which OpenBLAS picks by the processor. So both
+are recorded, and compared when a run is resumed.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 #: Entries that may change the last bits of a result.
-DECISIVE = ("numpy", "blas", "blas_version", "blas_core")
-
-#: OpenBLAS builds decorate their symbols.
-_SYMBOLS = tuple(
-    f"{prefix}openblas_get_corename{suffix}"
-    for prefix in ("", "scipy_")
-    for suffix in ("", "64_", "_64", "64")
-)
+DECISIVE = ("backend", "device", "numpy", "blas", "blas_version", "blas_core")
 
 
-def environment(threads: int) -> dict[str, Any]:
-    """What this process runs on; `threads` is what the run was given (0: all cores)."""
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+def environment(device: Mapping[str, Any]) -> dict[str, Any]:
+    """What this process runs on; `device` is what the backend says of itself."""
     return {
         "python": platform.python_version(),
-        "numpy": np.__version__,
-        "blas": blas.get("name", "unknown"),
-        "blas_version": blas.get("version", "unknown"),
-        "blas_core": blas_core(),
+        "platform": f"{sys.platform} {platform.machine()}",
         "cpu": cpu_model(),
         "cores": cores(),
-        "threads": threads or cores(),
-        "platform": f"{sys.platform} {platform.machine()}",
+        **device,
     }
 
 
-def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """How `now` may compute other bits than `then`: "blas_core: Zen, was Haswell"."""
     return [
         f"{name}: {now.get(name)}, was {then.get(name)}"
@@ -69,31 +54,3 @@ def cpu_model() -> str:
     except OSError:
         pass
     return platform.processor() or "unknown"
-
-
-def blas_core() -> str:
-    """The kernel set OpenBLAS chose for this processor; "unknown" without OpenBLAS."""
-    for path in _blas_libraries():
-        try:
-            library = ctypes.CDLL(str(path))
-        except OSError:
-            continue
-        for symbol in _SYMBOLS:
-            function = getattr(library, symbol, None)
-            if function is not None:
-                function.restype = ctypes.c_char_p
-                return str(function().decode())
-    return "unknown"
-
-
-def _blas_libraries() -> Iterator[Path]:
-    """OpenBLAS as NumPy's wheel brings it, or as this process has loaded it."""
-    package = Path(np.__file__).parent
-    yield from sorted(package.parent.glob("numpy.libs/*openblas*"))
-    yield from sorted(package.glob(".dylibs/*openblas*"))
-    try:
-        maps = Path("/proc/self/maps").read_text().splitlines()
-    except OSError:
-        return
-    loaded = {line.split()[-1] for line in maps if "blas" in line}
-    yield from (Path(name) for name in sorted(loaded))

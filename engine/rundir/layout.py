@@ -51,13 +51,18 @@ def create(path: Path, record: RunRecord, tokenizer: bytes) -> RunDir:
     Raises InputError when something is there already, StorageError when the disk
     refuses; then nothing is left behind.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"{path} exists; choose another name or resume that run")
+    check_free(path)
     with new_folder(path) as folder:
         (folder / "checkpoints").mkdir()
         write_synced(folder / "tokenizer.json", [tokenizer])
         write_synced(folder / RECORD, [record.encode()])
     return RunDir(path)
+
+
+def check_free(path: Path) -> None:
+    """Raise InputError unless a run can be made at `path`."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path} exists; choose another name or resume that run")
 
 
 def runs(outputs: Path) -> list[RunDir]:

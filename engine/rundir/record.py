@@ -56,6 +56,7 @@ class RunRecord:
     val_loss: float | None = None
     best_val_loss: float | None = None
     best_step: int = 0
+    tokens_per_sec: float | None = None
     checkpoint: str | None = None
     sessions: int = 0
 

@@ -133,6 +133,7 @@ class Journal:
                     "val_loss": event.val_loss,
                     "best_val_loss": event.best_val_loss,
                     "best_step": event.best_step,
+                    "tokens_per_sec": event.tokens_per_sec,
                 }
             case _:
                 return

@@ -1,1 +1,4 @@
-"""The training loop as a stream of events, and what it needs to be stopped safely."""
+"""Training as a stream of events: the loop, its guards, the compiled step, plans.
+
+Nothing in here knows files, databases, networks or terminals.
+"""

@@ -127,8 +127,9 @@ class Warning(Event):
 class Ending(Event):
     """How a run's session ended, and where the run stands then.
 
-    train_loss  average of the last steps' losses (decay 0.98)
-    val_loss    of the last evaluation
+    train_loss      average of the last steps' losses (decay 0.98)
+    val_loss        of the last evaluation
+    tokens_per_sec  over this session's steps, evaluations and samples not counted
     """
 
     reason: str
@@ -136,6 +137,7 @@ class Ending(Event):
     val_loss: float | None = None
     best_val_loss: float | None = None
     best_step: int = 0
+    tokens_per_sec: float | None = None
 
 
 @dataclass(frozen=True)

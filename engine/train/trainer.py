@@ -11,15 +11,9 @@ model's weight.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator
 
-from numpy.typing import NDArray
-
-from engine.config import TrainConfig
-from engine.train.control import Action, Control, no_requests
+from engine.train.control import Action
 from engine.train.events import (
     CheckpointSaved,
     Ending,
@@ -34,57 +28,8 @@ from engine.train.events import (
     StepDone,
     Warning,
 )
-from engine.train.state import TrainerState
-from engine.train.step import Batch, StepProgram, StepResult
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """All that a checkpoint needs to go on exactly from `step`.
-
-    arrays    what `StepProgram.state` gave
-    trainer   what `TrainerState.to_dict` gave
-    val_loss  the validation loss at this very step, if it was evaluated
-    """
-
-    step: int
-    arrays: dict[str, NDArray[Any]]
-    trainer: dict[str, Any]
-    val_loss: float | None
-    best: bool
-
-
-@dataclass(frozen=True)
-class Saved:
-    """Where a snapshot lies, and how large it is."""
-
-    path: str
-    bytes: int
-
-
-@dataclass
-class Job:
-    """What a trainer is given.
-
-    lr            learning rate at a step; steps count from 1
-    batches       training micro-batches from number `state.cursor` on, without end
-    eval_batches  the batches of one evaluation, the same each time
-    sample        text after (prompt, step, index); None for a run without samples
-    notices       warnings to give before the first step
-    clock         seconds; only differences matter
-    """
-
-    program: StepProgram
-    config: TrainConfig
-    lr: Callable[[int], float]
-    batches: Iterator[Batch]
-    eval_batches: Callable[[], Iterable[Batch]]
-    sample: Callable[[str, int, int], str] | None = None
-    prompts: Sequence[str] = ()
-    control: Control = no_requests
-    notices: Sequence[Warning] = ()
-    state: TrainerState = field(default_factory=TrainerState)
-    clock: Callable[[], float] = time.perf_counter
+from engine.train.job import Job, Saved, Snapshot
+from engine.train.step import StepResult
 
 
 class Trainer:
@@ -100,6 +45,8 @@ class Trainer:
         self._saved_step = job.state.step
         self._began = 0.0
         self._elapsed_before = 0.0
+        self._tokens_before = job.state.tokens
+        self._stepping = 0.0
 
     def events(self) -> Iterator[Event]:
         """Train to the end, or until asked to stop; the last event is an ending.
@@ -147,6 +94,7 @@ class Trainer:
         batches = [next(job.batches) for _ in range(job.config.accum)]
         result = job.program.train_step(batches, lr=lr, step=step, skip_above=limit)
         took = job.clock() - start
+        self._stepping += took
         tokens = sum(x.size for x, _ in batches)
         state.step = step
         state.cursor += len(batches)
@@ -285,6 +233,7 @@ class Trainer:
     def ending(self, kind: type[Ending], reason: str) -> Ending:
         """An ending of this kind, with what the state says of the run."""
         evaluations = self.state.evaluations
+        tokens = self.state.tokens - self._tokens_before
         return kind(
             self.state.step,
             reason,
@@ -292,6 +241,7 @@ class Trainer:
             val_loss=evaluations.last,
             best_val_loss=evaluations.best,
             best_step=evaluations.best_step,
+            tokens_per_sec=tokens / self._stepping if self._stepping else None,
         )
 
 

@@ -22,7 +22,7 @@ from engine.train.events import (
     StepDone,
     Warning,
 )
-from tests.engine.train.recording import TRAIN, record_of
+from tests.engine.session.recording import TRAIN, record_of
 
 
 @pytest.fixture

@@ -20,9 +20,10 @@ from engine.train.events import (
     StepDone,
     Warning,
 )
+from engine.train.job import Job, Saved, Snapshot
 from engine.train.state import TrainerState
 from engine.train.step import StepResult
-from engine.train.trainer import Job, Saved, Snapshot, Trainer
+from engine.train.trainer import Trainer
 from tests.engine.train.bigram import Bigram, batches_from, validation
 
 QUIET = {"eval_interval": 0, "sample_interval": 0, "checkpoint_interval": 0}

@@ -15,12 +15,12 @@ from engine.rundir.environment import environment
 from engine.rundir.layout import RunDir, create
 from engine.rundir.lock import RunLock
 from engine.rundir.record import RunRecord, now
+from engine.session.conduct import run_session
+from engine.session.resume import choose_checkpoint
 from engine.train.control import Control, no_requests
 from engine.train.events import Ending
-from engine.train.resume import choose_checkpoint
-from engine.train.session import run_session
+from engine.train.job import Job
 from engine.train.state import TrainerState
-from engine.train.trainer import Job
 from tests.engine.train.bigram import Bigram, batches_from, validation
 
 TRAIN = TrainConfig(
@@ -44,7 +44,7 @@ def record_of(train: TrainConfig) -> RunRecord:
         dataset={},
         tokenizer={},
         parameters=49,
-        environment=environment(1),
+        environment=environment({"blas_core": "any"}),
         created=now(),
     )
 

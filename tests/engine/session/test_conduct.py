@@ -16,8 +16,8 @@ from engine.sinks import QuietSink, SinkContext, sinks
 from engine.train.control import StopSignals
 from engine.train.events import Event, RunCompleted, RunStopped
 from engine.train.step import StepResult
+from tests.engine.session.recording import train
 from tests.engine.train.bigram import Bigram
-from tests.engine.train.recording import train
 
 SHORT = TrainConfig(
     iters=12, eval_interval=4, sample_interval=0, checkpoint_interval=4, keep_last=3
@@ -82,25 +82,15 @@ def test_a_signal_ends_the_run_cleanly_and_it_can_be_gone_on_with(
     with StopSignals(lambda line: None) as control:
         ending = train(tmp_path / "run", SHORT, control=control, program=Interrupted())
     run = RunDir(tmp_path / "run")
-    assert ending == run_ending(run, 6)
-    assert run.record().state == "stopped"
+    record = run.record()
+    assert (type(ending), ending.step, ending.reason) == (RunStopped, 6, "SIGTERM")
+    assert (record.state, record.train_loss) == ("stopped", ending.train_loss)
+    assert record.tokens_per_sec == ending.tokens_per_sec
     assert run.store.steps()[-1] == 6
     assert isinstance(train(tmp_path / "run", SHORT), RunCompleted)
     train(tmp_path / "whole", SHORT)
     ours, theirs = (rows(tmp_path / n / "metrics.jsonl") for n in ("run", "whole"))
     assert [row["loss"] for row in ours] == [row["loss"] for row in theirs]
-
-
-def run_ending(run: RunDir, step: int) -> RunStopped:
-    record = run.record()
-    return RunStopped(
-        step,
-        "SIGTERM",
-        record.train_loss,
-        record.val_loss,
-        record.best_val_loss,
-        record.best_step,
-    )
 
 
 def test_an_interrupt_in_mid_step_is_a_stop_without_a_checkpoint(

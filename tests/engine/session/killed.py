@@ -4,8 +4,8 @@ SIGKILL comes in place of operation number so and so (a write, a sync, a rename,
 removal ...), a write being half done first; so no moment at which files can be torn
 is out of reach, and each can be had again. A number beyond the last kills nothing.
 
-    python -m tests.engine.train.killed DIR chain 30 4 99   one run, killed thrice
-    python -m tests.engine.train.killed DIR each 1 50       DIR/1, ... killed once each
+    python -m tests.engine.session.killed DIR chain 30 4 99  one run, killed thrice
+    python -m tests.engine.session.killed DIR each 1 50      DIR/1 ..., once each
 
 Every run is then trained to its end. Prints how often a process was killed.
 """
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.engine.train.recording import train
+from tests.engine.session.recording import train
 
 OPERATIONS = (
     "write",

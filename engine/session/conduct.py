@@ -18,7 +18,8 @@ from engine.sinks.base import SinkContext, sinks
 from engine.sinks.fanout import Fanout
 from engine.storage import sweep
 from engine.train.events import Ending, Event, RunFailed, RunStopped
-from engine.train.trainer import Job, Saved, Snapshot, Trainer
+from engine.train.job import Job, Saved, Snapshot
+from engine.train.trainer import Trainer
 
 DEFAULT_SINKS = ("journal", "console")
 

@@ -14,7 +14,7 @@ import pytest
 from engine.checkpoint import verify
 from engine.rundir.layout import RunDir
 from engine.storage import SCRAP
-from tests.engine.train.recording import TRAIN, train
+from tests.engine.session.recording import TRAIN, train
 
 WALL_CLOCK = {"elapsed_ms", "ms_per_iter", "tokens_per_sec"}
 
@@ -49,7 +49,7 @@ def assert_same(run: RunDir, reference: RunDir) -> None:
 
 def kill(path: Path, mode: str, *numbers: int) -> int:
     """Have processes die at operations on their files; how many did."""
-    command = [sys.executable, "-m", "tests.engine.train.killed", str(path), mode]
+    command = [sys.executable, "-m", "tests.engine.session.killed", str(path), mode]
     done = subprocess.run(
         [*command, *map(str, numbers)],
         env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
@@ -92,7 +92,7 @@ def test_killed_at_every_operation_between_two_checkpoints(
 def test_killed_at_random_times(tmp_path: Path, uninterrupted: RunDir) -> None:
     drawn = random.Random(1)
     path = tmp_path / "run"
-    command = [sys.executable, "-m", "tests.engine.train.recording", str(path)]
+    command = [sys.executable, "-m", "tests.engine.session.recording", str(path)]
     for _ in range(4):
         process = subprocess.Popen(command)
         wait_for(path / "metrics.jsonl")

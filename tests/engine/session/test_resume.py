@@ -5,7 +5,7 @@ import pytest
 
 from engine.config import RunConfig, from_mapping
 from engine.errors import ConfigError
-from engine.train.resume import check_config, check_same, notices
+from engine.session.resume import check_config, check_same, notices
 
 BEFORE = RunConfig()
 
