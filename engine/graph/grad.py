@@ -33,19 +33,28 @@ def gradients(
         return _reverse(output, wrt, seed or _one(output))
 
 
-def elementwise(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+def elementwise(
+    function: Callable[..., Tensor],
+    *inputs: Tensor,
+    slopes: Callable[..., Sequence[Tensor]] | None = None,
+) -> Tensor:
     """function(*inputs), with its derivatives computed beside the value.
 
     For a pointwise function of inputs of one shape. The backward pass then needs one
     product an input instead of the whole chain of rules, and keeps the derivatives in
     memory instead of the inputs. Where no gradient is taken they cost nothing.
+    `slopes(*inputs)` gives the derivatives where a shorter form is known than what the
+    rules derive; what it shares with the value is computed once.
     """
     value = function(*inputs)
     if any(tensor.shape != value.shape for tensor in inputs):
         shapes = [tensor.shape for tensor in inputs]
         raise GraphError(f"elementwise: {shapes} give {value.shape}; broadcast first")
-    ones = broadcast_to(_one(value), value.shape)
-    derivatives = _reverse(value, inputs, ones, partial=True)
+    if slopes is not None:
+        derivatives = list(slopes(*inputs))
+    else:
+        ones = broadcast_to(_one(value), value.shape)
+        derivatives = _reverse(value, inputs, ones, partial=True)
     return apply("chosen", value, *inputs, *derivatives)
 
 

@@ -203,7 +203,7 @@ def _mlp(config: ModelConfig, weights: Weights, name: str, x: Tensor) -> Tensor:
     h = _linear(config, weights, f"{name}.in", x)
     if activation.gated:
         inner = h.shape[-1] // 2
-        h = elementwise(activation.function, *split(h, (inner, inner)))
+        h = activation(*split(h, (inner, inner)))
     else:
-        h = elementwise(activation.function, h)
+        h = activation(h)
     return _linear(config, weights, f"{name}.out", h)

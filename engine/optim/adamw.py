@@ -20,11 +20,12 @@ class AdamW(Optimizer):
     """m, v: running means of the gradient and of its square."""
 
     def scalars(self, lr: float, update: int) -> dict[str, float]:
-        """Bias corrections are folded into the step size and the root's factor."""
+        """Bias corrections are folded into the step size and into epsilon."""
         config = self.config
+        root = sqrt(1.0 - config.beta2**update)
         return {
-            "adamw.rate": lr / (1.0 - config.beta1**update),
-            "adamw.root": 1.0 / sqrt(1.0 - config.beta2**update),
+            "adamw.rate": lr * root / (1.0 - config.beta1**update),
+            "adamw.eps": config.eps * root,
             "adamw.keep": 1.0 - lr * config.weight_decay,
         }
 
@@ -44,6 +45,6 @@ class AdamW(Optimizer):
         config = self.config
         m = slots["m"] * config.beta1 + grad * (1.0 - config.beta1)
         v = slots["v"] * config.beta2 + square(grad) * (1.0 - config.beta2)
-        step = m / (root(v) * scalars["adamw.root"] + config.eps)
+        step = m / (root(v) + scalars["adamw.eps"])
         kept = param * scalars["adamw.keep"] if group.decay else param
         return kept - step * scalars["adamw.rate"], {"m": m, "v": v}
