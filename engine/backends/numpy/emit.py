@@ -377,9 +377,12 @@ class LoopBody:
 
     # -- operands ------------------------------------------------------------------
 
-    def take(self, width: int, dtype: str) -> Slot:
-        """A working array, one that is free if there is one."""
-        for slot in self.free:
+    def take(self, width: int, dtype: str, *, fresh: bool = False) -> Slot:
+        """A working array, one that is free if there is one and `fresh` is not asked.
+
+        What is filled before the loop must be fresh: a free one is written in it.
+        """
+        for slot in () if fresh else self.free:
             if (slot.width, slot.dtype) == (width, dtype):
                 self.free.remove(slot)
                 return slot
@@ -431,7 +434,7 @@ class LoopBody:
             return row if tensor.size == width else self.emitter.bind.whole(tensor)
         key = ("v", row)
         if key not in self.names:
-            slot = self.take(width, tensor.dtype)
+            slot = self.take(width, tensor.dtype, fresh=True)
             self.names[key] = slot.name
             view = slot.name
             if tensor.size != width:
