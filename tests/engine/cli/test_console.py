@@ -30,7 +30,7 @@ def test_a_pipe_gets_a_line_each_time_the_interval_is_over(capsys, monkeypatch):
 
 
 def test_a_line_that_is_written_is_neither_marked_up_nor_broken(capsys):
-    text = "sample [bold]x[/bold] :smile: " + "word " * 60
+    text = "sample [bold]x[/bold] :smile: " + "word " * 60 + "end"
     with console.progress("train", 2) as counter:
         counter.write(text)
     assert capsys.readouterr().err == text + "\n"
