@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from engine.backends.base import Assign
 from engine.backends.numpy import emit, singles
 from engine.backends.numpy.kernels import attention, masks, rows
+from engine.backends.numpy.ranges import range_rows
 from engine.backends.numpy.refs import References
 from engine.backends.numpy.rows import ROW, SUM, rows_of
 from engine.backends.numpy.schedule import (
@@ -84,7 +85,8 @@ class _Lowering:
         self.flag = Flag()
         self.assigns, values = _contributions(assigns)
         results = simplify([*outputs.values(), *values])
-        self.outputs = dict(zip(outputs, results[: len(outputs)], strict=True))
+        shown = [_own_memory(t) if assigns else t for t in results[: len(outputs)]]
+        self.outputs = dict(zip(outputs, shown, strict=True))
         final = [_own_memory(tensor) for tensor in results[len(outputs) :]]
         self.assigns = [
             replace(a, value=value)
@@ -140,16 +142,33 @@ class _Lowering:
     # -- assignments --------------------------------------------------------------
 
     def _direct(self) -> dict[Tensor, Assign]:
-        """Values that may be computed straight into the state they are assigned to."""
+        """Values that may be computed straight into the state they are assigned to.
+
+        Of the parts of a sum, the first to run replaces what the target held and the
+        others add to it; parts that must be delivered come at the end of a run, and so
+        after all those that are computed in place.
+        """
         direct: dict[Tensor, Assign] = {}
+        parts: list[Assign] = []
         position = {node.id: index for index, node in enumerate(self.nodes)}
         outputs = {self.refs[t].root for t in self.outputs.values()}
-        for assign in self.assigns:
-            root = assign.value
-            free = root not in direct and root not in outputs
-            owns = self.refs[root].root == root and root.shape == assign.target.shape
-            if free and owns and self._safe(root, assign, position):
-                direct[root] = assign
+        for group in _groups(self.assigns):
+            fit, rest = [], []
+            for assign in group:
+                root = assign.value
+                free = root not in direct and root not in outputs
+                owns = self.refs[root].root == root
+                same = root.shape == assign.target.shape
+                safe = free and owns and same and self._safe(root, assign, position)
+                (fit if safe else rest).append(assign)
+            fit.sort(key=lambda assign: position[assign.value.node.id])
+            for index, assign in enumerate([*fit, *rest]):
+                kind = _Addition if index else Assign
+                part = kind(assign.target, assign.value, assign.accumulate)
+                parts.append(part)
+                if index < len(fit):
+                    direct[part.value] = part
+        self.assigns = parts
         return direct
 
     def _safe(self, value: Tensor, assign: Assign, position: Mapping[int, int]) -> bool:
@@ -163,7 +182,8 @@ class _Lowering:
             users = any(
                 self.refs[t].root == value for n in self.nodes for t in n.inputs
             )
-            return not users and (summed or value.node.op.name in _ADDING)
+            adds = summed or value.node.op.name in _ADDING
+            return adds and not users and self._read_before(value, assign, position)
         extent = state_extent(assign.target)
         for node in self.nodes:
             for index, tensor in enumerate(node.inputs):
@@ -186,6 +206,22 @@ class _Lowering:
                 ):
                     return False
         return True
+
+    def _read_before(
+        self, value: Tensor, assign: Assign, position: Mapping[int, int]
+    ) -> bool:
+        """Whether all that reads the target's old content comes before the value."""
+        extent, here = state_extent(assign.target), position[value.node.id]
+        return not any(
+            position[node.id] >= here and overlap(self._extent(tensor), extent)
+            for node in self.nodes
+            for tensor in node.inputs
+            if self.refs[tensor].root.node.op.name == "state"
+        )
+
+    def _extent(self, tensor: Tensor) -> tuple[str, int, int]:
+        """The whole piece of state that a tensor looks into."""
+        return state_extent(self.refs[tensor].root)
 
     def _must_deliver(self, assign: Assign) -> bool:
         if assign.value in self.direct and self.direct[assign.value] is assign:
@@ -284,7 +320,7 @@ class _Lowering:
         tensor, region = item.tensor, item.region
         assert tensor is not None
         assert region is not None
-        step = emit.range_rows(region)
+        step = range_rows(region)
         count = -(-region.count // step)
         width = tensor.size
         self.partials[tensor] = (count, width)
@@ -432,11 +468,20 @@ def _contributions(
                 f"assign: {assign.value.shape} to {assign.target} of another shape"
             )
         addends = _addends(assign.value) if assign.accumulate else [assign.value]
-        # The first one replaces what the target held: it must be the first to run.
-        addends.sort(key=lambda tensor: tensor.node.id)
         parts.append(Assign(assign.target, addends[0], assign.accumulate))
         parts += [_Addition(assign.target, value, True) for value in addends[1:]]
     return parts, [part.value for part in parts]
+
+
+def _groups(parts: Sequence[Assign]) -> list[list[Assign]]:
+    """The parts of each assignment, which follow one another."""
+    groups: list[list[Assign]] = []
+    for part in parts:
+        if isinstance(part, _Addition):
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+    return groups
 
 
 def _addends(value: Tensor) -> list[Tensor]:
@@ -448,8 +493,14 @@ def _addends(value: Tensor) -> list[Tensor]:
 
 
 def _own_memory(value: Tensor) -> Tensor:
-    """A value that is state itself is copied, lest it change before it is read."""
-    if value.node.op.name in ("state", "input"):
+    """A value that only looks into state is copied, lest it change before it is read.
+
+    So outputs show what state held before the run, and assignments may swap pieces.
+    """
+    seen = value
+    while seen.node.op.name in ("reshape", "split", "broadcast", "rows"):
+        seen = seen.node.inputs[0]
+    if seen.node.op.name in ("state", "input"):
         return apply("add", value, apply("constant", value=0.0, dtype=value.dtype))
     return value
 

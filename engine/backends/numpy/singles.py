@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backends.numpy.emit import attention_shape
+from engine.backends.numpy.calls import attention_shape
 from engine.backends.numpy.kernels import attention as attention_kernels
 from engine.backends.numpy.kernels import cached, rows, whole
 from engine.backends.numpy.pointwise import emit_pointwise

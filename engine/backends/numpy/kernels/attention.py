@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -93,8 +94,9 @@ def heads_first(x: Array, shape: AttentionShape, kv: bool) -> Array:
     return view.transpose(0, 2, 3, 1, 4)
 
 
+@cache
 def causal_mask(queries: int, dtype: str) -> Array:
-    """(q, q): 0 on and below the diagonal, -inf above."""
+    """(q, q): 0 on and below the diagonal, -inf above. Not to be written to."""
     mask = np.zeros((queries, queries), dtype)
     mask[np.triu_indices(queries, 1)] = -np.inf
     return mask
