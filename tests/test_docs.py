@@ -12,6 +12,7 @@ import pytest
 from django.core.management import get_commands
 
 from engine.cli.main import COMMANDS, command_parser
+from engine.cli.parser import flags
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("alpha_site", "inference", "runs", "engine", "kernels")
@@ -88,6 +89,13 @@ def test_every_command_line_shown_is_understood(path: Path):
                 assert name in COMMANDS or name in get_commands(), line
                 if name in COMMANDS and "--help" not in arguments:
                     command_parser(name).parse(arguments)
+
+
+@every_document
+def test_every_flag_that_is_named_is_some_commands(path: Path):
+    known = {name for command in COMMANDS for name in flags(command_parser(command))}
+    named = re.findall(r"`(--[a-z][a-z-]*)", prose(path))
+    assert set(named) <= known
 
 
 @every_document

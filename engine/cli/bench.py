@@ -12,6 +12,7 @@ import sys
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from engine.bench.harness import Report, benches
 from engine.cli.console import console
@@ -62,26 +63,22 @@ def run(options: argparse.Namespace) -> dict[str, object]:
 
 def table(report: Report) -> Table:
     """A report as a table: one row a measurement, the further keys as columns."""
-    further = list(dict.fromkeys(key for row in report.rows for key in row.extra))
-    shown = Table(title=f"{report.bench} on {report.device}", title_justify="left")
-    shown.add_column("name")
-    for name in ("ours", "theirs", "unit", "peer", "ratio", *further):
-        shown.add_column(name, justify="left" if name in ("unit", "peer") else "right")
-    for row in report.rows:
-        record = row.to_dict()
-        shown.add_row(
-            *(
-                cell(record.get(key))
-                for key in ("name", "ours", "theirs", "unit", "peer", "ratio", *further)
-            )
-        )
+    records = [row.to_dict() for row in report.rows]
+    names = list(dict.fromkeys(name for record in records for name in record))
+    title = Text(f"{report.bench} on {report.device}")
+    shown = Table(title=title, title_justify="left")
+    for name in names:
+        words = any(isinstance(record.get(name), str) for record in records)
+        shown.add_column(Text(name), justify="left" if words else "right")
+    for record in records:
+        shown.add_row(*(cell(record.get(name)) for name in names))
     return shown
 
 
-def cell(value: object) -> str:
+def cell(value: object) -> Text:
     """A value as it stands in a table: numbers with four digits that count."""
     if value is None:
-        return ""
+        return Text()
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-    return str(value)
+        return Text(f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}")
+    return Text(str(value))

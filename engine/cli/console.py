@@ -24,11 +24,15 @@ from rich.progress import (
 #: Seconds between two lines of progress where there is no terminal.
 LINE_INTERVAL = 5.0
 
+#: Columns a table may take in a file.
+FILE_WIDTH = 200
+
 
 def console() -> Console:
-    """A console on stderr as it is now; never wraps where nobody looks."""
+    """A console on stderr as it is now; wide and unwrapped where nobody looks."""
     found = Console(file=sys.stderr, highlight=False, emoji=False)
     if not found.is_terminal:
+        found.width = FILE_WIDTH
         found.soft_wrap = True
     return found
 

@@ -73,4 +73,4 @@ def test_an_unknown_bench_is_refused_with_the_known_ones(capsys):
     [(12345.6, "12,346"), (0.123456, "0.1235"), (7, "7"), (None, ""), ("x", "x")],
 )
 def test_figures_are_shown_with_the_digits_that_count(value: object, shown: str):
-    assert bench.cell(value) == shown
+    assert bench.cell(value).plain == shown
