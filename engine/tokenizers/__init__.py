@@ -4,8 +4,9 @@
     pretokenize   the rule by which byte-level BPE cuts a text into pieces
     merges        learns BPE merges from counted pieces
     bpe           byte-level BPE: any bytes in, the same bytes out
-    charset       a vocabulary of characters, and one of words
-    wordlist
+    char          a vocabulary of characters
+    word          a vocabulary of words
+    special       the special tokens, and who needs which
     chat          a conversation to ids, and which of them are learnt
     stream        ids to text while they come, never half a character
     artifact      tokenizer.json
