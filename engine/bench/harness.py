@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,7 +68,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def in_turn(
-    works: list[Callable[[], object]], pairs: int = 5, warmup: int = 1
+    works: Sequence[Callable[[], object]], pairs: int = 5, warmup: int = 1
 ) -> list[list[float]]:
     """Time `works` one after the other, `pairs` rounds: one list of seconds each.
 

@@ -38,7 +38,11 @@ def _product(a: tuple[int, ...], b: tuple[int, ...], flip: str = "") -> Task:
     x = left.swapaxes(-1, -2) if "a" in flip else left
     y = right.swapaxes(-1, -2) if "b" in flip else right
     out = np.empty(np.matmul(x, y).shape, np.float32)
-    return lambda thread: np.matmul(x, y, out)
+
+    def multiply(thread: int) -> None:
+        np.matmul(x, y, out)
+
+    return multiply
 
 
 def _attention(config: ModelConfig, sequences: int) -> list[Task]:

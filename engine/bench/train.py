@@ -47,9 +47,7 @@ CASES: dict[str, Case] = {
         _SMALL,
         _case(6, 6, 384, 256, 8, 65),
         _case(6, 8, 256, 256, 8, 2000),
-        replace(
-            _SMALL, name="4x128 dropout", model=replace(_SMALL.model, dropout=0.1)
-        ),
+        replace(_SMALL, name="4x128 dropout", model=replace(_SMALL.model, dropout=0.1)),
     )
 }
 
@@ -103,11 +101,13 @@ def _ours(case: Case, backend: Any) -> Callable[[], None]:
 def _measure(case: Case, backend: Any, options: argparse.Namespace) -> Row:
     threads = backend.threads
     team = backend.team
-    peers = {"eager": make_step(case.model, case.batch, compiled=False, threads=threads)}
-    if not options.no_compile:
-        peers["compiled"] = make_step(
-            case.model, case.batch, compiled=True, threads=threads
+    forms = ["eager"] if options.no_compile else ["eager", "compiled"]
+    peers = {
+        form: make_step(
+            case.model, case.batch, compiled=form == "compiled", threads=threads
         )
+        for form in forms
+    }
     works = [
         _ours(case, backend),
         step_products(case.model, case.batch, team),

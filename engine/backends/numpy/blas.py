@@ -8,6 +8,7 @@ NumPy built on another BLAS keeps that library's setting, and `describe` says so
 from __future__ import annotations
 
 import ctypes
+import importlib
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -20,9 +21,8 @@ _SUFFIXES = ("64_", "", "_64")
 
 @cache
 def _library() -> ctypes.CDLL:
-    from numpy._core import _multiarray_umath
-
-    return ctypes.CDLL(_multiarray_umath.__file__)
+    module = importlib.import_module("numpy._core._multiarray_umath")
+    return ctypes.CDLL(module.__file__)
 
 
 @cache

@@ -154,7 +154,7 @@ class LoopBody:
         row = self.emitter.bind.rows(tensor, 1)
         if self.emitter.step < WORTH_REPEATING * self.block:
             return row if tensor.size == width else self.emitter.bind.whole(tensor)
-        key = ("v", row)
+        key = ("v", f"{row} {width}")
         if key not in self.names:
             slot = self.take(width, tensor.dtype, fresh=True)
             self.names[key] = slot.name

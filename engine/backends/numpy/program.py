@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backends.base import Assign, backends
+from engine.backends.base import Assign, Store, backends
 from engine.backends.numpy import blas
 from engine.backends.numpy.lower import Lowered, lower
 from engine.backends.numpy.team import Team
@@ -111,8 +111,10 @@ class NumpyBackend:
         outputs: Mapping[str, Tensor],
         assigns: Sequence[Assign] = (),
         *,
-        store: NumpyStore | None = None,
+        store: Store | None = None,
     ) -> NumpyProgram:
+        if store is not None and not isinstance(store, NumpyStore):
+            raise GraphError(f"store: made by another backend, {type(store).__name__}")
         arrays = store.arrays if store is not None else {}
         lowered = lower(outputs, assigns, arrays, self.threads)
         return NumpyProgram(lowered, self.team)

@@ -9,7 +9,7 @@ phase with the next region, as far as neither needs what the other writes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from engine.backends.base import Assign
@@ -48,7 +48,12 @@ class Region(Item):
         cycles = {self.cycle, rows.cycle} - {0}
         return rows.count == self.count and len(grains | cycles) <= 1
 
+    def count_ranges(self, range_rows: Callable[[Region], int]) -> int:
+        """Into how many ranges the rows are cut."""
+        return -(-self.count // range_rows(self))
+
     def add(self, node: Node, rows: Rows) -> None:
+        """Append an op that fits."""
         self.nodes.append(node)
         self.grain = max(self.grain, rows.grain)
         self.cycle = max(self.cycle, rows.cycle)
@@ -58,22 +63,22 @@ class Region(Item):
 class Single(Item):
     """One op on whole tensors."""
 
-    node: Node | None = None
+    node: Node = field(kw_only=True)
 
 
 @dataclass
 class Finish(Item):
     """The sum of a region's partial sums of `tensor`, in the order of its ranges."""
 
-    tensor: Tensor | None = None
-    region: Region | None = None
+    tensor: Tensor = field(kw_only=True)
+    region: Region = field(kw_only=True)
 
 
 @dataclass
 class Deliver(Item):
     """A value into the state it is assigned to."""
 
-    assign: Assign | None = None
+    assign: Assign = field(kw_only=True)
 
 
 class Scheduler:
@@ -102,9 +107,9 @@ class Scheduler:
                 self._visit(node)
         self._close()
         for assign in assigns:
-            places = {self.place(assign.value)}
-            target = {state_extent(assign.target)}
-            self.items.append(Deliver(places, target, assign))
+            places: set[Place] = {self.place(assign.value)}
+            target: set[Place] = {state_extent(assign.target)}
+            self.items.append(Deliver(places, target, assign=assign))
         return self.items
 
     def _visit(self, node: Node) -> None:
@@ -133,7 +138,9 @@ class Scheduler:
                 self._made.add(root)
                 continue
             target = self.place(tensor)
-            finish = Finish({partial(tensor)}, {target}, tensor, self._region)
+            finish = Finish(
+                {partial(tensor)}, {target}, tensor=tensor, region=self._region
+            )
             self._region.writes.discard(target)
             self._region.writes.add(partial(tensor))
             self._waiting.append(finish)

@@ -52,8 +52,12 @@ class Team:
             self._share(0)
             for _ in self._wake:
                 self._done.acquire()
-        if self._error is not None:
-            error, self._error = self._error, None
+        self._raise()
+
+    def _raise(self) -> None:
+        """Raise what a task of the last run raised, ready for the next run."""
+        error, self._error = self._error, None
+        if error is not None:
             self._barrier.reset()
             raise error
 
@@ -73,6 +77,6 @@ class Team:
                 self._barrier.wait()
         except threading.BrokenBarrierError:
             pass
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 (raised again by `run`)
             self._error = self._error or error
             self._barrier.abort()

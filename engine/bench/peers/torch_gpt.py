@@ -6,20 +6,19 @@ Only a yardstick: nothing of the engine uses it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 from engine.config import ModelConfig
 from engine.errors import ConfigError
 
 
-def require_torch() -> ModuleType:
+def require_torch() -> Any:
     """PyTorch, or the error that says how to get it."""
     try:
         import torch
     except ImportError:
         raise ConfigError(
-            "against", "torch", "PyTorch is missing; make setup EXTRAS=bench installs it"
+            "against", "torch", "it is missing; pip install -e .[bench] installs it"
         ) from None
     return torch
 

@@ -54,9 +54,9 @@ def attention_cached(
             np.multiply(score, shape.softcap, score)
         for row in range(rows - 1):
             score[:, :, row, start + row + 1 :] = -np.inf
-        np.maximum.reduce(score, -1, None, top, True)
+        np.maximum.reduce(score, axis=-1, out=top, keepdims=True)
         np.subtract(score, top, score)
         np.exp(score, score)
-        np.add.reduce(score, -1, None, top, True)
+        np.add.reduce(score, axis=-1, out=top, keepdims=True)
         np.divide(score, top, score)
         np.matmul(score, value[:, None], target)

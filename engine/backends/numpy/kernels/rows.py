@@ -13,9 +13,6 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-_max_reduce = np.maximum.reduce
-
-
 _ONES: dict[np.dtype[Any], Array] = {}
 
 
@@ -138,7 +135,7 @@ def layer_norm_grad(
 
 def softmax(x: Array, y: Array, column: Array) -> None:
     """y = exp(x - max) / sum of it."""
-    _max_reduce(x, -1, None, column, True)
+    np.maximum.reduce(x, axis=-1, out=column, keepdims=True)
     np.subtract(x, column, y)
     np.exp(y, y)
     row_sums(y, column)
@@ -163,7 +160,7 @@ def cross_entropy(
     target = targets[:, 0]
     safe = np.maximum(target, 0)
     picked = logits[index, safe]
-    _max_reduce(logits, -1, None, top, True)
+    np.maximum.reduce(logits, axis=-1, out=top, keepdims=True)
     np.subtract(logits, top, probs)
     np.exp(probs, probs)
     row_sums(probs, total)
