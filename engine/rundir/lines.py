@@ -26,6 +26,7 @@ class LineWriter:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         with storage_errors(path):
             self._descriptor = os.open(path, flags, 0o666)
+            self._size = os.fstat(self._descriptor).st_size
 
     def append(self, line: bytes) -> None:
         """Write a line. Raises StorageError, and then takes back what part of it
@@ -33,12 +34,12 @@ class LineWriter:
         was written, so that the file stays whole.
         """
         with storage_errors(self.path):
-            size = os.fstat(self._descriptor).st_size
             try:
                 write_all(self._descriptor, line)
             except OSError:
-                os.ftruncate(self._descriptor, size)
+                os.ftruncate(self._descriptor, self._size)
                 raise
+        self._size += len(line)
 
     def sync(self) -> None:
         """Wait until the disk has every line."""

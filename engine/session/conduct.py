@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 from collections.abc import Sequence
 
-from engine.errors import StorageError, TrainingError
+from engine.errors import AlphaError, StorageError, TrainingError
 from engine.rundir.layout import RunDir
 from engine.rundir.record import RunRecord
 from engine.sinks.base import SinkContext, sinks
@@ -42,6 +42,7 @@ def run_session(
     sweep(run.path)
     run.store.sweep()
     run.store.drop_after(step)
+    run.store.prune(job.config.keep_last)
     context = SinkContext(run, _rewound(run, record, job), step)
     with contextlib.closing(_open_sinks(sink_names, context)) as fanout:
         trainer = Trainer(job, lambda snapshot: _save(run, record, fanout, snapshot))
@@ -61,7 +62,9 @@ def _drive(trainer: Trainer, fanout: Fanout) -> Ending:
         fanout.handle(trainer.ending(RunStopped, "interrupted"))
         raise
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        foreseen = isinstance(error, AlphaError)
+        text = str(error) if foreseen else f"{type(error).__name__}: {error}"
+        reason = text.splitlines()[0]
         # On a full disk this cannot be written either; the first error is the news,
         # and a run that is active without a writer is known to be dead.
         with contextlib.suppress(StorageError):

@@ -63,6 +63,9 @@ class ConsoleSink(QuietSink):
         self._counter = self._stack.enter_context(bar)
         verb = f"going on from step {event.step}" if event.step else "starting"
         self._say(f"{verb}: {event.parameters:,} parameters, files in {self._path}")
+        if event.step >= event.iters:
+            further = f"--iters {2 * event.iters} would go further"
+            self._say(f"all {event.iters} iterations are done; {further}")
 
     def _step(self, event: StepDone) -> None:
         moment = time.monotonic()

@@ -57,6 +57,7 @@ class Journal:
         """
         self._run = context.run
         self._record = context.record
+        self._last: StepDone | None = None
         self._rewind(context.step)
         self._metrics = LineWriter(self._run.metrics)
         self._samples = LineWriter(self._run.samples)
@@ -67,12 +68,7 @@ class Journal:
         match event:
             case StepDone():
                 self._metrics.append(to_json(event.fields()))
-                self._record = dataclasses.replace(
-                    self._record,
-                    step=event.step,
-                    tokens=event.tokens,
-                    elapsed_ms=event.elapsed_ms,
-                )
+                self._last = event
             case SampleReady():
                 self._samples.append(to_json(event.fields() | {"time": now()}))
             case _:
@@ -137,6 +133,10 @@ class Journal:
                 }
             case _:
                 return
+        if self._last is not None:
+            changes["step"] = self._last.step
+            changes["tokens"] = self._last.tokens
+            changes["elapsed_ms"] = self._last.elapsed_ms
         self._record = dataclasses.replace(self._record, updated=now(), **changes)
         self._record.write(self._run.path)
 

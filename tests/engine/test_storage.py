@@ -55,6 +55,14 @@ def test_a_file_is_replaced_by_its_new_content(tmp_path: Path) -> None:
     assert names(tmp_path) == ["file"]
 
 
+def test_who_reads_the_old_file_reads_it_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    replace_file(path, b"old")
+    with path.open("rb") as reader:
+        replace_file(path, b"new")
+        assert reader.read() == b"old"
+
+
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, full_disk: Any
 ) -> None:

@@ -33,6 +33,15 @@ TRAIN = TrainConfig(
     spike_skip=1.25,
 )
 
+#: A short run in which everything that writes files happens.
+SHORT = TrainConfig(
+    iters=5,
+    eval_interval=2,
+    sample_interval=3,
+    checkpoint_interval=2,
+    keep_last=1,
+)
+
 
 def record_of(train: TrainConfig) -> RunRecord:
     """A record such as the command writes."""

@@ -13,7 +13,7 @@ from engine.errors import CheckpointError, InputError, StorageError, TrainingErr
 from engine.rundir.layout import RunDir
 from engine.rundir.lock import RunLock
 from engine.sinks import QuietSink, SinkContext, sinks
-from engine.train.control import StopSignals
+from engine.train.control import Action, Request, StopSignals
 from engine.train.events import Event, RunCompleted, RunStopped
 from engine.train.step import StepResult
 from tests.engine.session.recording import train
@@ -169,6 +169,16 @@ def test_a_damaged_checkpoint_is_refused_and_an_earlier_one_used_when_asked(
     after = rows(path / "metrics.jsonl")
     assert [row["loss"] for row in after] == [row["loss"] for row in before]
     assert RunDir(path).store.fault(12) is None
+
+
+def test_going_on_from_an_earlier_step_drops_what_came_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    train(path, SHORT)
+    stop = Request(Action.STOP, "enough")
+    train(path, SHORT, from_step=4, control=lambda: stop)
+    assert RunDir(path).store.steps() == [4, 5]
+    assert [row["step"] for row in rows(path / "metrics.jsonl")] == [1, 2, 3, 4, 5]
+    assert RunDir(path).record().checkpoint == "checkpoints/step-00000005"
 
 
 def test_with_no_sound_checkpoint_the_beginning_is_offered(tmp_path: Path) -> None:

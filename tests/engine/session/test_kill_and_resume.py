@@ -14,7 +14,7 @@ import pytest
 from engine.checkpoint import verify
 from engine.rundir.layout import RunDir
 from engine.storage import SCRAP
-from tests.engine.session.recording import TRAIN, train
+from tests.engine.session.recording import SHORT, train
 
 WALL_CLOCK = {"elapsed_ms", "ms_per_iter", "tokens_per_sec"}
 
@@ -37,8 +37,9 @@ def lines(path: Path, without: set[str]) -> list[dict[str, object]]:
 def assert_same(run: RunDir, reference: RunDir) -> None:
     assert lines(run.metrics, WALL_CLOCK) == lines(reference.metrics, WALL_CLOCK)
     assert lines(run.samples, {"time"}) == lines(reference.samples, {"time"})
+    last = reference.store.steps()[-1]
     for name in ("model.safetensors", "optimizer.safetensors"):
-        ours, theirs = (r.store.path(TRAIN.iters) / name for r in (run, reference))
+        ours, theirs = (r.store.path(last) / name for r in (run, reference))
         assert ours.read_bytes() == theirs.read_bytes()
     assert run.store.steps() == reference.store.steps()
     for step in run.store.steps():
@@ -78,15 +79,14 @@ def test_killed_again_and_again_at_random_operations_on_its_files(
     assert_same(RunDir(tmp_path / "run"), uninterrupted)
 
 
-@pytest.mark.parametrize("first", [1, 200])
-def test_killed_at_every_operation_between_two_checkpoints(
-    first: int, tmp_path: Path, uninterrupted: RunDir
-) -> None:
-    """From 1 on the run comes to be; from 200 on it evaluates, samples and prunes."""
-    count = 30
-    assert kill(tmp_path, "each", first, first + count - 1) == count
-    for operation in range(first, first + count):
-        assert_same(RunDir(tmp_path / str(operation)), uninterrupted)
+def test_killed_at_every_operation_of_a_short_run(tmp_path: Path) -> None:
+    """From the making of its directory to its last line, nowhere is a bad moment."""
+    train(tmp_path / "reference", SHORT)
+    reference, last = RunDir(tmp_path / "reference"), 140
+    kills = kill(tmp_path, "each", 1, last)
+    assert 80 < kills < last
+    for operation in range(1, last + 1):
+        assert_same(RunDir(tmp_path / str(operation)), reference)
 
 
 def test_killed_at_random_times(tmp_path: Path, uninterrupted: RunDir) -> None:

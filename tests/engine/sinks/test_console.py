@@ -61,6 +61,15 @@ def test_the_last_step_is_always_shown(
     assert "loss 26.0000" not in shown
 
 
+def test_a_finished_run_says_how_to_go_further(
+    sink: ConsoleSink, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sink.handle(RunStarted(50, iters=50, parameters=1, tokens=0))
+    sink.close()
+    said = capsys.readouterr().err
+    assert "all 50 iterations are done; --iters 100 would go further" in said
+
+
 def test_a_resumed_run_says_from_where(
     sink: ConsoleSink, capsys: pytest.CaptureFixture[str]
 ) -> None:
