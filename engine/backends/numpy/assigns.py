@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.backends.base import Assign
+from engine.backends.numpy.copies import copied
+from engine.backends.numpy.pointwise import may_overwrite
 from engine.backends.numpy.refs import LEAVES, References
 from engine.backends.numpy.rows import ROW, SUM, rows_of
 from engine.backends.numpy.schedule import overlap
 from engine.errors import GraphError
-from engine.graph.node import Node, Tensor, apply
+from engine.graph.node import Node, Tensor
 from engine.graph.ops.leaves import state_extent
 
 #: Ops whose task can itself add to a target that accumulates.
@@ -59,7 +61,7 @@ def own_memory(value: Tensor) -> Tensor:
     while seen.node.op.name in _VIEWS:
         seen = seen.node.inputs[0]
     if seen.node.op.name in ("state", "input"):
-        return apply("add", value, apply("constant", value=0.0, dtype=value.dtype))
+        return copied(value)
     return value
 
 
@@ -162,11 +164,13 @@ class Planner:
     def _overwrites_safely(self, value: Tensor, assign: Assign, summed: bool) -> bool:
         """Whether all readers of the old content are done with a row by its writing."""
         rows, extent = rows_of(value.node), state_extent(assign.target)
+        inside = value.node.op.pointwise and may_overwrite(value.node)
         for node, index, root in self.readers:
             if not overlap(state_extent(root), extent):
                 continue
             access = rows_of(node)
-            before = self.position[node.id] <= self.position[value.node.id]
+            before = self.position[node.id] < self.position[value.node.id]
+            before = before or (node is value.node and inside)
             same = state_extent(root) == extent and self.refs[node.inputs[index]].root
             if not (
                 before

@@ -138,7 +138,7 @@ class RegionEmitter:
         ref = self.refs[tensor]
         if ref.spread:
             return self.bind.rows(tensor, self.region.count)
-        key = Ref(ref.root, (), ref.offset, ref.columns)
+        key = Ref(ref.root, (ref.size,), ref.offset, ref.columns)
         if key in self.row_names:
             return self.row_names[key]
         if self.bind.local(ref.root):

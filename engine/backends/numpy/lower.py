@@ -19,6 +19,7 @@ from engine.backends.numpy.assigns import (
     contributions,
     own_memory,
 )
+from engine.backends.numpy.copies import readable
 from engine.backends.numpy.kernels import attention, masks, rows
 from engine.backends.numpy.memory import Memory, allocate, partial_name
 from engine.backends.numpy.refs import References
@@ -103,6 +104,8 @@ def lower(
     if assigns:
         shown = [own_memory(tensor) for tensor in shown]
     final = [own_memory(tensor) for tensor in values[len(outputs) :]]
+    values = readable([*shown, *final])
+    shown, final = values[: len(shown)], values[len(shown) :]
     parts = [replace(p, value=v) for p, v in zip(parts, final, strict=True)]
     nodes = topological([*shown, *final])
     refs = References(nodes, cache_writes_in_place(nodes, parts))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import GraphError
+from engine.backends.numpy.rows import ROW, lead, rows_of
 from engine.graph.node import Node, Shape, Tensor
 
 LEAVES = ("input", "state", "constant")
@@ -41,6 +41,11 @@ class Ref:
     def spread(self) -> bool:
         """One element that stands for a whole shape."""
         return self.root.size == 1 and self.size > 1
+
+    @property
+    def all_rows(self) -> bool:
+        """Whether row r of this is in row r of the root, for all rows there are."""
+        return self.columns is not None or self.size == self.root.size or self.spread
 
     def fits_rows(self, count: int) -> bool:
         """Whether this can be seen as `count` rows without a copy."""
@@ -119,7 +124,7 @@ class References:
             column = 0
             for tensor in node.inputs:
                 stop = column + tensor.shape[-1]
-                free = tensor not in self._placed
+                free = tensor not in self._placed and _written_in_rows(tensor)
                 if free and tensor.node.op.name not in views:
                     ref = Ref(node.output(), tensor.shape, 0, (column, stop))
                     self._placed[tensor] = ref
@@ -152,8 +157,8 @@ class References:
 
     def _split(self, node: Node) -> None:
         inner = self._refs[node.inputs[0]]
-        if inner.spread or inner.root.shape[-1:] == ():
-            raise GraphError(f"split: {node} of a scalar")
+        if inner.spread or inner.root.shape == ():
+            return
         column = inner.columns[0] if inner.columns else 0
         if inner.columns is None and inner.size != inner.root.size:
             return
@@ -170,3 +175,12 @@ class References:
             skip = node.attrs["start"] * prod(node.inputs[0].shape[1:])
             offset = inner.offset + skip
             self._refs[node.output()] = Ref(inner.root, node.specs[0].shape, offset)
+
+
+def _written_in_rows(tensor: Tensor) -> bool:
+    """Whether its op can write it into columns: rows of its last axis, or at once."""
+    rows = rows_of(tensor.node)
+    if rows is None:
+        return True
+    by_row = rows.outputs[tensor.index] == ROW
+    return by_row and rows.count == lead(tensor.shape)

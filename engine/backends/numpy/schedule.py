@@ -164,7 +164,8 @@ class Scheduler:
         if not region.takes(rows) or needs & self._waiting_for:
             return False
         for tensor, kind in zip(node.inputs, rows.inputs, strict=True):
-            if kind != ROW and self.refs[tensor].root in self._made:
+            ref = self.refs[tensor]
+            if ref.root in self._made and (kind != ROW or not ref.all_rows):
                 return False
         return not self._overwrites(node)
 

@@ -61,6 +61,11 @@ def scratch_bytes(node: Node) -> int:
     return 0
 
 
+def runs_alone(node: Node) -> bool:
+    """Whether the node can be a task on whole tensors, whatever their strides."""
+    return node.op.pointwise or node.op.name in _BUILDERS
+
+
 def tasks(node: Node, context: Context) -> list[Task]:
     """The tasks that compute `node`; they may run at the same time."""
     build = _BUILDERS.get(node.op.name)
