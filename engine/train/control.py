@@ -43,13 +43,15 @@ def no_requests() -> None:
 class StopSignals:
     """While entered, SIGINT and SIGTERM ask for a stop; the second ends at once.
 
-    `notify` is called with a line for the person at the keyboard. Only the main
-    thread may enter it (so the operating system's signals demand).
+    So does the first, while nobody has asked for requests yet: before the first step
+    is done there is nothing to save. `notify` is called with a line for the person at
+    the keyboard. Only the main thread may enter it (the operating system's rule).
     """
 
     def __init__(self, notify: Callable[[str], None]) -> None:
         self._notify = notify
         self._request: Request | None = None
+        self._stepping = False
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
@@ -67,11 +69,12 @@ class StopSignals:
             signal.signal(number, handler)
 
     def __call__(self) -> Request | None:
+        self._stepping = True
         return self._request
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         name = signal.Signals(number).name
-        if self._request is not None:
+        if self._request is not None or not self._stepping:
             raise KeyboardInterrupt(name)
         self._request = Request(Action.STOP, name)
         self._notify(f"{name}: stopping after this step; once more ends at once")

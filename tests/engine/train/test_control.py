@@ -17,10 +17,16 @@ def test_a_signal_asks_for_a_stop_and_says_so(number: signal.Signals) -> None:
 
 
 def test_the_second_signal_ends_at_once() -> None:
-    with StopSignals(lambda line: None):
+    with StopSignals(lambda line: None) as control:
+        control()
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_before_the_first_step_is_done_the_first_signal_ends_at_once() -> None:
+    with StopSignals(lambda line: None), pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_the_handlers_from_before_come_back() -> None:
