@@ -39,7 +39,7 @@ from engine.train.compile import CompiledStep, compile_step
 from engine.train.control import Control, no_requests
 from engine.train.events import Ending, Warning
 from engine.train.job import Job
-from engine.train.memory import available_memory, fit_batch
+from engine.train.memory import available_memory, fit_batch, fit_remat
 from engine.train.planning import Budget, check_plan
 from engine.train.state import TrainerState
 
@@ -162,13 +162,22 @@ def _outfit(ingredients: Ingredients) -> Outfit:
 
 
 def compiled(config: RunConfig) -> CompiledStep:
-    """The training step of `config`; of batch "auto", the largest that fits."""
+    """The training step of `config`, with what is "auto" decided by memory.
+
+    Batch "auto" is the largest that fits. Remat "auto" recomputes where activations
+    would not fit otherwise; beside batch "auto" it keeps them.
+    """
     train, backend = config.train, choose_backend(config.train)
+    limit = int(train.memory_share * available_memory())
+    model, optim = config.model, config.optim
     if train.batch == "auto":
-        limit = int(train.memory_share * available_memory())
-        return fit_batch(config.model, config.optim, train, backend, limit)
+        if train.remat == "auto":
+            train = dataclasses.replace(train, remat="none")
+        return fit_batch(model, optim, train, backend, limit)
     batch = int(train.batch)
-    return compile_step(config.model, config.optim, train, batch, backend=backend)
+    if train.remat == "auto":
+        return fit_remat(model, optim, train, batch, backend, limit)
+    return compile_step(model, optim, train, batch, backend=backend)
 
 
 def with_batch(config: RunConfig, step: CompiledStep) -> RunConfig:

@@ -24,6 +24,7 @@ from engine.backends.base import Assign, Backend, Program
 from engine.config import ModelConfig, OptimConfig, TrainConfig, require
 from engine.errors import CheckpointError, ConfigError
 from engine.graph import Tensor, gradients, input_tensor, sum_squares
+from engine.graph.passes import recompute_blocks
 from engine.model import (
     Dropout,
     initial_values,
@@ -193,6 +194,8 @@ class CompiledStep:
         nll = negative_log_likelihood(self.model, weights, tokens, targets, drop)
         loss = nll * input_tensor("inverse_count", ())
         grads = gradients(loss, list(weights.values()))
+        if self.train.remat == "block":
+            nll, *grads = recompute_blocks([nll, *grads])
         assigns = [
             Assign(self._grads.pieces[name].tensor(), grad, accumulate=True)
             for name, grad in zip(weights, grads, strict=True)
@@ -241,8 +244,8 @@ def compile_step(
             f"the {backend.name} backend computes in fp32; fp16 and bf16 are for "
             "backend helios",
         )
-    if train.remat != "none":
-        raise ConfigError("remat", train.remat, "this engine recomputes nothing yet")
+    if train.remat == "auto":
+        raise ConfigError("remat", "auto", "must be decided before compiling")
     return CompiledStep(model, optim, train, batch, backend)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.backends import Backend
@@ -55,6 +55,28 @@ def step_memory(step: CompiledStep) -> StepMemory:
         activations=sum(plan.arena for plan in plans),
         scratch=sum(plan.scratch + plan.inputs for plan in plans),
     )
+
+
+def fit_remat(
+    model: ModelConfig,
+    optim: OptimConfig,
+    train: TrainConfig,
+    batch: int,
+    backend: Backend,
+    limit: int,
+) -> CompiledStep:
+    """The step that keeps its activations if that takes at most `limit` bytes.
+
+    Otherwise one that recomputes them, block by block. For `remat` "auto".
+    """
+    keep, again = (replace(train, remat=remat) for remat in ("none", "block"))
+    try:
+        step = compile_step(model, optim, keep, batch, backend=backend)
+        if step_memory(step).total <= limit:
+            return step
+    except MemoryError:
+        pass
+    return compile_step(model, optim, again, batch, backend=backend)
 
 
 def fit_batch(
