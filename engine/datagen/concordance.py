@@ -94,7 +94,7 @@ def context(text: mmap.mmap, place: int) -> str:
 
 def _one_line(text: str) -> str:
     """White space as single spaces, at the ends as well."""
-    return re.sub(r"\s+", " ", text)
+    return " ".join(f"|{text}|".split())[1:-1]
 
 
 def _words(path: Path) -> Iterator[tuple[str, int]]:

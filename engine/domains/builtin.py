@@ -17,16 +17,17 @@ SMALL: dict[str, Any] = {
     "n_embd": 128,
     "block_size": 128,
     "batch": "16",
-    "iters": 1000,
-    "lr": 2e-3,
+    "iters": 600,
+    "lr": 3e-3,
     "warmup": 50,
     "eval_interval": 100,
+    "eval_batches": 32,
     "sample_interval": 200,
     "checkpoint_interval": 200,
 }
 
 #: The same for texts whose structure spans a few hundred characters.
-WIDE: dict[str, Any] = SMALL | {"block_size": 256, "batch": "8", "iters": 1500}
+WIDE: dict[str, Any] = SMALL | {"block_size": 256, "batch": "8", "iters": 800}
 
 BUILTIN = (
     Domain(
@@ -50,7 +51,7 @@ BUILTIN = (
         tokenizer="bpe",
         corpus=Corpus("file", wanted="a text file or a folder of text files"),
         prompts=("The ", "She looked at ", '"I never ', "It was "),
-        settings=WIDE | {"iters": 2000},
+        settings=WIDE | {"iters": 1500},
     ),
     Domain(
         name="chords",
@@ -124,7 +125,7 @@ BUILTIN = (
             "Spell garden.",
             "Hello, I am called Ada.",
         ),
-        settings=SMALL | {"iters": 2000},
+        settings=SMALL | {"iters": 1500},
     ),
 )
 

@@ -1,22 +1,34 @@
 import json
-import multiprocessing
 import os
 import resource
 import signal
+import subprocess
+import sys
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import engine
 from engine.data import textfile
 from engine.data.prepare import prepare
 from engine.data.source import Texts
 from engine.data.split import scan
 from engine.errors import ConfigError, DataError, StorageError, TokenizerError
 from engine.storage import SCRAP
-from engine.tokenizers import CHAT_SPECIALS, END_OF_TEXT, BpeTokenizer, CharTokenizer
+from engine.tokenizers import (
+    CHAT_SPECIALS,
+    END_OF_TEXT,
+    BpeTokenizer,
+    CharTokenizer,
+    tokenizers,
+)
 
 LETTERS = "".join(map(chr, range(32, 127))) + "\n"
 CHAR = CharTokenizer("char", LETTERS)
+CHAR_WITH_RETURN = CharTokenizer("char", LETTERS + "\r")
 DOCUMENTS = CharTokenizer("char", LETTERS, [END_OF_TEXT])
 CHAT = CharTokenizer("char", LETTERS, CHAT_SPECIALS)
 
@@ -31,6 +43,9 @@ PROSE = "".join(
     for number in range(40)
     for word, mark in (("thin path", "."), ("inn", ", then"), ("THE_in 3 the", ""))
 )
+TRAIN, VAL = PROSE[: int(len(PROSE) * 0.9)], PROSE[int(len(PROSE) * 0.9) :]
+LEARNT = tokenizers.get("bpe").build([PROSE], 275)
+WORD = tokenizers.get("word").build([TRAIN, VAL])
 
 
 @pytest.fixture
@@ -75,17 +90,18 @@ def test_a_plain_text_is_cut_once_and_nothing_is_lost(novel, cache):
     assert (dataset.train.name, dataset.val.name) == ("train", "val")
 
 
-CHAR_WITH_RETURN = CharTokenizer("char", LETTERS + "\r")
-
-
+@pytest.mark.parametrize(
+    "tokenizer", [BPE, LEARNT, WORD], ids=["bpe", "learnt", "word"]
+)
 @pytest.mark.parametrize("piece", [5, 40, 1 << 20])
-def test_tokens_are_those_of_the_whole_text(novel, cache, monkeypatch, piece):
+def test_tokens_are_those_of_the_whole_text(
+    novel, cache, monkeypatch, piece, tokenizer
+):
     monkeypatch.setattr(textfile, "PIECE", piece)
     monkeypatch.setattr(textfile.in_pieces, "__defaults__", (piece, 1 << 24))
-    dataset = prepare(novel, BPE, cache_dir=cache, shard_tokens=64)
-    cut = int(len(PROSE) * 0.9)
-    assert everything(dataset.train).tolist() == BPE.encode(PROSE[:cut]).tolist()
-    assert everything(dataset.val).tolist() == BPE.encode(PROSE[cut:]).tolist()
+    dataset = prepare(novel, tokenizer, cache_dir=cache, shard_tokens=64)
+    for store, text in ((dataset.train, TRAIN), (dataset.val, VAL)):
+        assert everything(store).tolist() == tokenizer.encode(text).tolist()
 
 
 def test_the_record_says_what_was_split_and_how(novel, cache):
@@ -238,37 +254,60 @@ def test_a_full_disk_leaves_nothing_half_written(novel, cache):
     prepare(novel, BPE, cache_dir=cache)
 
 
+def test_memory_does_not_grow_with_the_text(tmp_path, cache):
+    def peak(megabytes):
+        path = tmp_path / f"{megabytes}.txt"
+        path.write_text("some words\n" * (megabytes * 100_000))
+        tracemalloc.start()
+        prepare(path, CHAR, cache_dir=cache)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    assert peak(20) < 1.05 * peak(5)
+
+
 def test_text_that_cannot_be_encoded_leaves_nothing(novel, cache):
     with pytest.raises(TokenizerError):
         prepare(novel, CHAR, cache_dir=cache)
     assert files(cache) == {}
 
 
-class Killed(CharTokenizer):
-    """Kills its process at the hundredth document."""
+NUMBERED = Texts([f"{number} text" for number in range(200)])
 
+#: Prepares NUMBERED; given a document's start, kills itself when it comes to it.
+PROCESS = """
+import os, signal, sys
+from pathlib import Path
+from engine.data.prepare import prepare
+from engine.data.source import Texts
+from engine.tokenizers import CharTokenizer
+
+class Mortal(CharTokenizer):
     def encode_ordinary(self, text, at=0):
-        if text.startswith("99 "):
+        if text.startswith(sys.argv[2]):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().encode_ordinary(text, at)
 
+texts = Texts([f"{number} text" for number in range(200)])
+letters = "".join(map(chr, range(32, 127))) + chr(10)
+tokenizer = Mortal("char", letters)
+dataset = prepare(texts, tokenizer, cache_dir=Path(sys.argv[1]), shard_tokens=8)
+print(tokenizer.decode(dataset.train.tokens(0, len(dataset.train))))
+"""
 
-NUMBERED = Texts([f"{number} text" for number in range(200)])
 
-
-def in_a_process(work, *arguments):
-    process = multiprocessing.get_context("fork").Process(target=work, args=arguments)
-    process.start()
-    return process
+def in_a_process(cache, killed_at="never"):
+    return subprocess.Popen(
+        [sys.executable, "-c", PROCESS, str(cache), killed_at],
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(Path(engine.__file__).parents[1])},
+    )
 
 
 def test_what_a_killed_writer_left_is_cleared_by_the_next(cache):
-    def build():
-        prepare(NUMBERED, Killed("char", LETTERS), cache_dir=cache, shard_tokens=8)
-
-    process = in_a_process(build)
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    with in_a_process(cache, "99 ") as process:
+        assert process.wait() == -signal.SIGKILL
     assert list(cache.rglob(SCRAP + "*"))
     dataset = prepare(NUMBERED, CHAR, cache_dir=cache, shard_tokens=8)
     assert dataset.rebuilt == ""
@@ -277,18 +316,21 @@ def test_what_a_killed_writer_left_is_cleared_by_the_next(cache):
 
 
 def test_processes_that_build_at_once_agree(cache):
-    def build(results):
-        dataset = prepare(NUMBERED, CHAR, cache_dir=cache, shard_tokens=8)
-        results.put(CHAR.decode(everything(dataset.train)))
-
-    results = multiprocessing.get_context("fork").SimpleQueue()
-    processes = [in_a_process(build, results) for _ in range(4)]
-    texts = {results.get() for _ in processes}
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0] * 4
+    processes = [in_a_process(cache) for _ in range(3)]
+    texts = {process.communicate()[0] for process in processes}
+    assert [process.returncode for process in processes] == [0] * 3
     assert len(texts) == 1
+    assert len(texts.pop()) > 1000
     assert not list(cache.rglob(SCRAP + "*"))
+
+
+def test_threads_that_build_at_once_agree(cache):
+    def build(_):
+        return prepare(NUMBERED, CHAR, cache_dir=cache, shard_tokens=8)
+
+    with ThreadPoolExecutor(4) as pool:
+        datasets = list(pool.map(build, range(4)))
+    assert len({everything(dataset.train).tobytes() for dataset in datasets}) == 1
 
 
 @pytest.mark.parametrize("later", [["some", "txt"], ["some"], ["some", "text", "more"]])
