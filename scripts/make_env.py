@@ -99,11 +99,12 @@ def install_debian_venv() -> None:
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         fail(f"this Python has neither ensurepip nor pip; install them: sudo {line}")
     say(f"this Python has neither ensurepip nor pip: {line}")
-    run("apt-get", "update", "-qq", remedy="apt-get update failed")
+    remedy = f"could not install python3-venv; by hand: apt-get update && {line}"
+    run("apt-get", "update", "-qq", remedy=remedy)
     run(
         *("apt-get", "install", "-y", "-qq", "--no-install-recommends"),
         "python3-venv",
-        remedy=f"could not install python3-venv; by hand: {line}",
+        remedy=remedy,
     )
     importlib.invalidate_caches()
 
