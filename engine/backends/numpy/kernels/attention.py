@@ -204,7 +204,9 @@ def attention(
                 shifts.append((sums[n, h, :, start:stop], top))
             sums[n, h, :, start:stop] = total
             if counter is not None:
-                _drop(score, (n, h, start, stop), shape, counter, first)
+                scale = scratch.take(*score.shape)
+                _drop_scale((n, h, start, stop), shape, counter, first, scale)
+                np.multiply(score, scale, score)
             np.matmul(score, v[n, h, :, :stop], target[n, h, :, start:stop])
     rows_ = out.reshape(-1, shape.heads, shape.size)
     np.divide(rows_, lse.reshape(-1, shape.heads, 1), rows_)
@@ -298,10 +300,10 @@ class _Tile:
             kept = weights
             if self.counter is not None:
                 kept = scratch.take(*size)
-                np.copyto(kept, weights)
-                for array in (kept, dscore):
-                    tile = (self.n, self.h, start, stop)
-                    _drop(array, tile, shape, self.counter, self.first)
+                tile = (self.n, self.h, start, stop)
+                _drop_scale(tile, shape, self.counter, self.first, kept)
+                np.multiply(dscore, kept, dscore)
+                np.multiply(weights, kept, kept)
             _add_keys(kept, above, dvalues, scratch)
             np.subtract(dscore, delta[..., rows, :], dscore)
             np.multiply(dscore, weights, dscore)
@@ -334,14 +336,14 @@ def _add_keys(weights: Array, rows: Array, target: Array, scratch: _Scratch) -> 
         scratch.used = mark
 
 
-def _drop(
-    weights: Array,
+def _drop_scale(
     tile: tuple[slice, slice, int, int],
     shape: AttentionShape,
     counter: Array,
     first: int,
+    out: Array,
 ) -> None:
-    """Zero the dropped weights and scale the rest; the same at every call."""
+    """out = 0 for dropped weights of a tile and 256 / keep for the others."""
     n, h, start, stop = tile
     mask = attention_mask(
         counter,
@@ -350,5 +352,4 @@ def _drop(
         range(h.start * shape.group, h.stop * shape.group),
         (start, stop),
     )
-    np.multiply(weights, mask.reshape(weights.shape), weights)
-    np.multiply(weights, 256.0 / shape.keep, weights)
+    np.multiply(mask.reshape(out.shape), out.dtype.type(256.0 / shape.keep), out)

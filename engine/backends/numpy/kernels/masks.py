@@ -7,6 +7,7 @@ thread keeps; a word of four bytes decides four elements.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-_M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
-_W0, _W1 = 0x9E3779B9, 0xBB67AE85
-_LOW, _SHIFT = np.uint64(0xFFFFFFFF), np.uint64(32)
 #: Philox blocks made at a time: six arrays of this many words stay in cache.
 BLOCKS = 4096
-_ELEMENTS = 16  # bytes, and so elements, of one Philox block
+#: Bytes, and so elements, of one Philox block.
+ELEMENTS = 16
+
+_W0, _W1 = 0x9E3779B9, 0xBB67AE85
+_M0, _M1 = (np.array(value, np.uint64) for value in (0xD2511F53, 0xCD9E8D57))
+_LOW, _SHIFT = (np.array(value, np.uint64) for value in (0xFFFFFFFF, 32))
 
 _local = threading.local()
 
@@ -37,13 +40,25 @@ def _arrays() -> tuple[list[Array], Array]:
     return _local.arrays, _local.words
 
 
-def _philox_bytes(seed: int, step: int, salt: int, first: int, count: int) -> Array:
-    """Bytes of blocks first .. first + count (at most BLOCKS) of one sequence."""
+def _kept(size: int) -> Array:
+    """Bytes that this thread keeps for masks, at least `size`."""
+    if not hasattr(_local, "mask") or len(_local.mask) < size:
+        _local.mask = np.empty(size, np.uint8)
+    mask: Array = _local.mask[:size]
+    return mask
+
+
+def _philox_bytes(name: tuple[int, int], salt: int, blocks: Array) -> Array:
+    """Bytes of the given blocks (at most BLOCKS of them) of one sequence, (n, 16).
+
+    `name` is (seed, step).
+    """
+    seed, step = name
+    count = len(blocks)
     arrays, words = _arrays()
     c0, c1, c2, c3, p0, p1 = (array[:count] for array in arrays)
-    c0[:] = np.arange(first, first + count, dtype=np.uint64)
-    np.right_shift(c0, _SHIFT, c1)
-    np.bitwise_and(c0, _LOW, c0)
+    np.right_shift(blocks, _SHIFT, c1)
+    np.bitwise_and(blocks, _LOW, c0)
     np.bitwise_or(c1, np.uint64(step >> 32 << 16), c1)
     c2.fill(step & 0xFFFFFFFF)
     c3.fill(salt << 8 | Stream.DROPOUT)
@@ -62,7 +77,7 @@ def _philox_bytes(seed: int, step: int, salt: int, first: int, count: int) -> Ar
         k0, k1 = (k0 + _W0) & 0xFFFFFFFF, (k1 + _W1) & 0xFFFFFFFF
     for column, part in enumerate((c0, c1, c2, c3)):
         words[:count, column] = part
-    return words[:count].reshape(-1).view(np.uint8)
+    return words[:count].view(np.uint8)
 
 
 def _name(counter: Array) -> tuple[int, int]:
@@ -73,12 +88,13 @@ def _name(counter: Array) -> tuple[int, int]:
 
 def fill_mask(counter: Array, salt: int, keep: int, first: int, out: Array) -> None:
     """out (n,) uint8: 1 where element first + i is kept, 0 where it is dropped."""
-    seed, step = _name(counter)
+    name = _name(counter)
     done, kept = 0, out.view(np.bool_)
     while done < len(out):
-        block, skip = divmod(first + done, _ELEMENTS)
-        blocks = min(BLOCKS, -(-(skip + len(out) - done) // _ELEMENTS))
-        values = _philox_bytes(seed, step, salt, block, blocks)[skip:]
+        block, skip = divmod(first + done, ELEMENTS)
+        count = min(BLOCKS, -(-(skip + len(out) - done) // ELEMENTS))
+        blocks = np.arange(block, block + count, dtype=np.uint64)
+        values = _philox_bytes(name, salt, blocks).reshape(-1)[skip:]
         size = min(len(values), len(out) - done)
         np.less(values[:size], keep, kept[done : done + size])
         done += size
@@ -92,20 +108,46 @@ def dropout_mask(counter: Array, out: Array, row: int, keep: int, salt: int) -> 
 def attention_mask(
     counter: Array,
     shape: AttentionShape,
-    sequences: range,
-    heads: range,
+    sequences: Sequence[int],
+    heads: Sequence[int],
     span: tuple[int, int],
 ) -> Array:
-    """The mask of weights (len(sequences), len(heads), queries, stop), uint8.
+    """The mask of weights (sequences, heads, queries, stop), 0 and 1 as uint8.
 
-    Queries start .. stop of the span see the keys before `stop`.
+    Queries start .. stop of the span see the keys before `stop`. The array is this
+    thread's own until its next call.
     """
     start, stop = span
     size = (stop - start) * shape.block
-    out = np.empty((len(sequences), len(heads), stop - start, shape.block), np.uint8)
-    for a, sequence in enumerate(sequences):
-        for b, head in enumerate(heads):
-            row = (sequence * shape.heads + head) * shape.block + start
-            part = out[a, b].reshape(size)
-            fill_mask(counter, shape.salt, shape.keep, row * shape.block, part)
+    pairs = [(sequence, head) for sequence in sequences for head in heads]
+    firsts = [
+        ((sequence * shape.heads + head) * shape.block + start) * shape.block
+        for sequence, head in pairs
+    ]
+    flat = _kept(len(pairs) * size)
+    if size % ELEMENTS == 0 and all(first % ELEMENTS == 0 for first in firsts):
+        _fill_blocks(counter, shape, firsts, flat)
+    else:
+        for first, part in zip(firsts, flat.reshape(-1, size), strict=True):
+            fill_mask(counter, shape.salt, shape.keep, first, part)
+    out = flat.reshape(len(sequences), len(heads), stop - start, shape.block)
     return out[..., :stop]
+
+
+def _fill_blocks(
+    counter: Array, shape: AttentionShape, firsts: Sequence[int], out: Array
+) -> None:
+    """Masks of equal stretches that begin and end with whole blocks, one after another.
+
+    Many short stretches are made at once: a call of NumPy costs as much as a hundred
+    elements.
+    """
+    name = _name(counter)
+    each = len(out) // len(firsts) // ELEMENTS
+    starts = np.array(firsts, np.uint64) // np.uint64(ELEMENTS)
+    kept = out.view(np.bool_).reshape(-1, ELEMENTS)
+    for low in range(0, len(kept), BLOCKS):
+        index = np.arange(low, min(low + BLOCKS, len(kept)))
+        blocks = starts[index // each] + (index % each).astype(np.uint64)
+        values = _philox_bytes(name, shape.salt, blocks)
+        np.less(values, shape.keep, kept[low : low + len(index)])
