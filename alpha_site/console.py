@@ -13,10 +13,10 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import ManagementUtility, get_commands
+from django.core.management.base import BaseCommand
 
 import engine
-from engine.cli.main import COMMANDS, load
-from engine.cli.parser import did_you_mean
+from engine.cli.main import COMMANDS, listing, unknown_command
 
 BAD_INPUT = 2
 
@@ -28,13 +28,12 @@ class CommandLine(ManagementUtility):
         """All commands: the engine's with a word on each, Django's by name."""
         if commands_only:
             return "\n".join(sorted(get_commands()))
-        rows = [f"  {name:<10} {load(name).HELP}" for name in COMMANDS]
         return "\n".join(
             [
                 f"usage: {self.prog_name} COMMAND [options]",
                 "",
                 "commands:",
-                *rows,
+                listing(),
                 "",
                 "Django's own:",
                 *(f"  {app:<10} {names}" for app, names in django_commands().items()),
@@ -43,14 +42,13 @@ class CommandLine(ManagementUtility):
             ]
         )
 
-    def fetch_command(self, subcommand: str):  # type: ignore[no-untyped-def]
+    def fetch_command(self, subcommand: str) -> BaseCommand:
         """The command's object; for a name that nobody has, one line and status 2."""
         if self.settings_exception:
             raise ImproperlyConfigured(str(self.settings_exception))
         known = get_commands()
         if subcommand not in known:
-            hint = did_you_mean(subcommand, known)
-            sys.stderr.write(f"alpha: error: unknown command {subcommand!r}{hint}\n")
+            sys.stderr.write(f"alpha: error: {unknown_command(subcommand, known)}\n")
             raise SystemExit(BAD_INPUT)
         return super().fetch_command(subcommand)
 

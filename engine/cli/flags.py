@@ -197,6 +197,7 @@ def section(cls: type[C], settings: Mapping[str, Any]) -> C:
 def in_flags(error: ConfigError) -> str:
     """The error's line in the words of the command line: flags for field names."""
     names = {item.name: flag(item) for item in config_fields(CONFIG_CLASSES)}
+    names |= {name: f"--{name}" for name in ("config", "plugin", "preset")}
     compound = "|".join(name for name in names if "_" in name)
     expected = re.sub(rf"\b({compound})\b", lambda m: names[m[0]], error.expected)
     return f"{names.get(error.field, error.field)} = {error.value!r}: {expected}"

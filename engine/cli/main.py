@@ -14,7 +14,7 @@ import errno
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -55,8 +55,14 @@ class Command(Protocol):
 def load(name: str) -> Command:
     """The module of command `name`; InputError, with a guess, for no such command."""
     if name not in COMMANDS:
-        raise InputError(f"unknown command {name!r}{did_you_mean(name, COMMANDS)}")
+        raise InputError(unknown_command(name, COMMANDS))
     return cast(Command, importlib.import_module(COMMANDS[name]))
+
+
+def unknown_command(name: str, known: Iterable[str]) -> str:
+    """The line for a command that nobody has, with a guess or with where to look."""
+    hint = did_you_mean(name, known) or ": `alpha help` lists them"
+    return f"unknown command {name!r}{hint}"
 
 
 def command_parser(name: str, prog: str = "alpha") -> Parser:
@@ -82,11 +88,15 @@ def import_plugins(arguments: Sequence[str]) -> None:
     load_plugins(modules)
 
 
+def listing() -> str:
+    """Every command with what it says of itself, a line each."""
+    return "\n".join(f"  {name:<10} {load(name).HELP}" for name in COMMANDS)
+
+
 def overview(prog: str) -> str:
-    """The list of commands, one line each."""
-    rows = "\n".join(f"  {name:<10} {load(name).HELP}" for name in COMMANDS)
+    """What there is, for someone who does not know yet."""
     return (
-        f"usage: {prog} COMMAND [options]\n\ncommands:\n{rows}\n\n"
+        f"usage: {prog} COMMAND [options]\n\ncommands:\n{listing()}\n\n"
         f"`{prog} COMMAND --help` lists a command's options.\n"
     )
 

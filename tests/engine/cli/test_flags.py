@@ -139,8 +139,8 @@ def test_an_error_of_a_config_speaks_in_flags(settings: dict[str, Any], line: st
 
 
 def test_an_error_about_no_field_keeps_its_own_name():
-    error = ConfigError("plugin", "x", "cannot be imported")
-    assert flags.in_flags(error) == "plugin = 'x': cannot be imported"
+    error = ConfigError("generator", "x", "known are: chords")
+    assert flags.in_flags(error) == "generator = 'x': known are: chords"
 
 
 def test_a_setting_nobody_knows_is_refused():

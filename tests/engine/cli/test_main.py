@@ -131,14 +131,14 @@ def test_traceback_shows_where_a_foreseen_error_came_from(probe: Install):
     ("arguments", "line"),
     [
         (["prob"], "unknown command 'prob': did you mean probe?"),
-        (["qqqq"], "unknown command 'qqqq'"),
+        (["qqqq"], "unknown command 'qqqq': `alpha help` lists them"),
         (["probe", "--size", "big"], "--size: invalid int value: 'big'"),
         (["probe", "--sise", "1"], "unknown argument --sise: did you mean --size?"),
         (["probe", "--plugin"], "--plugin: expected one argument"),
         (
             ["probe", "--plugin", "no_such_module"],
             (
-                "plugin = 'no_such_module': cannot be imported: "
+                "--plugin = 'no_such_module': cannot be imported: "
                 "No module named 'no_such_module'"
             ),
         ),
