@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hypothesis.strategies as st
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from engine.backends import Assign, Backend
 from engine.graph import Tensor
 from engine.graph.ops.leaves import state_extent
-from tests.engine.backends.harness import Array, poison, run, store_of
-from tests.engine.graph.random_graphs import Writer
+from tests.engine.backends.harness import Array, made, poison, run, store_of
+from tests.engine.graph.random_graphs import Program, Writer
 from tests.engine.graph.reference import evaluate
 
 #: A dozen steps, each of which may double the rounding of those before it.
@@ -45,12 +46,8 @@ def assert_near(found: Array, expected: Array, what: str) -> None:
     )
 
 
-@given(data=st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_a_random_program_agrees_with_the_reference(
-    backend: Backend, data: st.DataObject
-) -> None:
-    program = Writer(data.draw).write()
+def check(backend: Backend, program: Program) -> None:
+    """Three runs: one on NaNs, one that replaces and one that accumulates."""
     make, outputs, assigns = program.make, program.outputs, program.assigns
     store = store_of(backend, make.buffers)
     named = {str(index): tensor for index, tensor in enumerate(outputs)}
@@ -61,11 +58,45 @@ def test_a_random_program_agrees_with_the_reference(
         store.write(name, values)
     for accumulate in (False, True):
         found = run(compiled, make.arrays, accumulate=accumulate)
-        expected, buffers = stepped(
+        expected, after = stepped(
             outputs, assigns, make.arrays, buffers, accumulate=accumulate
         )
         for index, (a, b) in enumerate(zip(found, expected, strict=True)):
             assert_near(a, b, f"output {index}: {outputs[index].node}")
-        for name, values in buffers.items():
+        for name, values in after.items():
             assert_near(store.read(name), values, f"buffer {name}")
         buffers = {name: store.read(name) for name in buffers}
+
+
+drawn = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@given(data=st.data())
+@settings(drawn, max_examples=60)
+def test_a_random_program_agrees_with_the_reference(
+    backend: Backend, data: st.DataObject
+) -> None:
+    check(backend, Writer(data.draw).write())
+
+
+@given(data=st.data())
+@settings(drawn, max_examples=60)
+def test_so_it_does_when_numpy_cuts_it_into_the_smallest_pieces(
+    data: st.DataObject,
+) -> None:
+    """Ranges, blocks and tiles of a few elements, and threads for any little work."""
+    small = {
+        "ranges.FEWEST_ROWS": 1,
+        "ranges.RANGE_ROWS": 3,
+        "ranges.RANGE_ELEMENTS": 16,
+        "loops.BLOCK": 8,
+        "program.ALONE_BELOW": 0,
+        "schedule.WAITING_BYTES": 64,
+        "singles.TILE_COLUMNS": 2,
+        "kernels.attention.QUERIES": 2,
+        "kernels.attention.TILE": 16,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in small.items():
+            patch.setattr(f"engine.backends.numpy.{name}", value)
+        check(made("numpy"), Writer(data.draw).write())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,13 +30,18 @@ _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 _M0, _M1 = (np.array(value, np.uint64) for value in (0xD2511F53, 0xCD9E8D57))
 _LOW, _SHIFT = (np.array(value, np.uint64) for value in (0xFFFFFFFF, 32))
 
+_COUNT = np.arange(BLOCKS, dtype=np.uint64)
+
 _local = threading.local()
 
 
 def _arrays() -> tuple[list[Array], Array]:
-    """Six uint64 arrays of BLOCKS, and the words (BLOCKS, 4) they end as."""
+    """Seven uint64 arrays of BLOCKS, and the words (BLOCKS, 4) they end as.
+
+    The first is for the numbers of the blocks.
+    """
     if not hasattr(_local, "arrays"):
-        _local.arrays = [np.empty(BLOCKS, np.uint64) for _ in range(6)]
+        _local.arrays = [np.empty(BLOCKS, np.uint64) for _ in range(7)]
         _local.words = np.empty((BLOCKS, 4), np.uint32)
     return _local.arrays, _local.words
 
@@ -56,7 +62,7 @@ def _philox_bytes(name: tuple[int, int], salt: int, blocks: Array) -> Array:
     seed, step = name
     count = len(blocks)
     arrays, words = _arrays()
-    c0, c1, c2, c3, p0, p1 = (array[:count] for array in arrays)
+    c0, c1, c2, c3, p0, p1 = (array[:count] for array in arrays[1:])
     np.right_shift(blocks, _SHIFT, c1)
     np.bitwise_and(blocks, _LOW, c0)
     np.bitwise_or(c1, np.uint64(step >> 32 << 16), c1)
@@ -93,7 +99,8 @@ def fill_mask(counter: Array, salt: int, keep: int, first: int, out: Array) -> N
     while done < len(out):
         block, skip = divmod(first + done, ELEMENTS)
         count = min(BLOCKS, -(-(skip + len(out) - done) // ELEMENTS))
-        blocks = np.arange(block, block + count, dtype=np.uint64)
+        blocks = _arrays()[0][0][:count]
+        np.add(_COUNT[:count], np.uint64(block), blocks)
         values = _philox_bytes(name, salt, blocks).reshape(-1)[skip:]
         size = min(len(values), len(out) - done)
         np.less(values[:size], keep, kept[done : done + size])
@@ -147,7 +154,16 @@ def _fill_blocks(
     starts = np.array(firsts, np.uint64) // np.uint64(ELEMENTS)
     kept = out.view(np.bool_).reshape(-1, ELEMENTS)
     for low in range(0, len(kept), BLOCKS):
-        index = np.arange(low, min(low + BLOCKS, len(kept)))
-        blocks = starts[index // each] + (index % each).astype(np.uint64)
+        stretch, within = _places(each, low, min(low + BLOCKS, len(kept)))
+        blocks = _arrays()[0][0][: len(within)]
+        np.take(starts, stretch, out=blocks, mode="clip")
+        np.add(blocks, within, blocks)
         values = _philox_bytes(name, shape.salt, blocks)
-        np.less(values, shape.keep, kept[low : low + len(index)])
+        np.less(values, shape.keep, kept[low : low + len(within)])
+
+
+@cache
+def _places(each: int, low: int, high: int) -> tuple[Array, Array]:
+    """Of blocks low .. high: the number of their stretch, and the place within it."""
+    index = np.arange(low, high)
+    return index // each, (index % each).astype(np.uint64)

@@ -26,9 +26,11 @@ def embedding_grad(
     np.add.reduceat(gathered, starts, 0, None, sums)
     rows = ordered[starts]
     if add:
-        out[rows] += sums
-        return
-    out.fill(0)
+        held = gathered[: len(rows)]
+        np.take(out, rows, axis=0, out=held, mode="clip")
+        np.add(sums, held, sums)
+    else:
+        out.fill(0)
     out[rows] = sums
 
 
