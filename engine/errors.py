@@ -1,14 +1,14 @@
 """Everything the engine raises on purpose.
 
-    AlphaError                 something went wrong; the message is one line
-    ├── InputError             what the user gave is wrong (exit status 2)
-    │   ├── ConfigError        a field of a config class: names field, value, remedy
-    │   ├── DataError          a text, JSONL or chat file, or a token shard
-    │   ├── TokenizerError     text or ids that a tokenizer cannot take
-    │   └── CheckpointError    a checkpoint that is missing, truncated or altered
-    ├── GraphError             a graph that cannot be built, differentiated or run
-    ├── TrainingError          training cannot go on: the numbers are lost
-    └── StorageError           the disk is full, or a path cannot be written
+AlphaError                 something went wrong; the message is one line
+├── InputError             what the user gave is wrong (exit status 2)
+│   ├── ConfigError        a field of a config class: names field, value, remedy
+│   ├── DataError          a text, JSONL or chat file, or a token shard
+│   ├── TokenizerError     text or ids that a tokenizer cannot take
+│   └── CheckpointError    a checkpoint that is missing, truncated or altered
+├── GraphError             a graph that cannot be built, differentiated or run
+├── TrainingError          training cannot go on: the numbers are lost
+└── StorageError           the disk is full, or a path cannot be written
 """
 
 from __future__ import annotations
