@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from engine.backends.numpy.crew import Crew, Task
 from engine.backends.numpy.kernels.attention import AttentionShape
-from engine.backends.numpy.team import Task, Team
 from engine.config import ModelConfig
 
 #: Rows of one task, as in the engine's regions.
@@ -62,7 +62,7 @@ def _attention(config: ModelConfig, sequences: int) -> list[Task]:
     return tasks
 
 
-def step_products(config: ModelConfig, batch: int, team: Team) -> Callable[[], None]:
+def step_products(config: ModelConfig, batch: int, crew: Crew) -> Callable[[], None]:
     """Run all products of forward and backward once."""
     rows = batch * config.block_size
     step = min(RANGE_ROWS, rows // 4)
@@ -74,4 +74,5 @@ def step_products(config: ModelConfig, batch: int, team: Team) -> Callable[[], N
         tasks.append(_product((rows, wide), (rows, out), "a"))
     for _ in range(config.n_layer):
         tasks += _attention(config, batch)
-    return lambda: team.run([tasks])
+    key = crew.register([tasks])
+    return lambda: crew.run(key)

@@ -100,7 +100,6 @@ def _ours(case: Case, backend: Any) -> Callable[[], None]:
 
 def _measure(case: Case, backend: Any, options: argparse.Namespace) -> Row:
     threads = backend.threads
-    team = backend.team
     forms = ["eager"] if options.no_compile else ["eager", "compiled"]
     peers = {
         form: make_step(
@@ -110,7 +109,7 @@ def _measure(case: Case, backend: Any, options: argparse.Namespace) -> Row:
     }
     works = [
         _ours(case, backend),
-        step_products(case.model, case.batch, team),
+        step_products(case.model, case.batch, backend.crew),
         *peers.values(),
     ]
     repeated = [_repeat(work, case) for work in works]

@@ -2,7 +2,7 @@
 
 A graph becomes regions of rows (`rows`, `schedule`), the regions Python text
 (`emit`), everything else single calls (`singles`), all of it over one arena
-(`lower`), run by a team of threads (`team`, `program`).
+(`lower`), run by a crew of processes (`crew`, `program`).
 """
 
 from engine.backends.numpy.program import NumpyBackend, NumpyProgram, NumpyStore

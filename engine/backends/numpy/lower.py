@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -20,6 +20,7 @@ from engine.backends.numpy.assigns import (
     own_memory,
 )
 from engine.backends.numpy.copies import readable
+from engine.backends.numpy.crew import Task
 from engine.backends.numpy.kernels import attention, masks, rows
 from engine.backends.numpy.memory import Memory, allocate, partial_name
 from engine.backends.numpy.refs import References
@@ -32,7 +33,7 @@ from engine.backends.numpy.schedule import (
     Single,
     phases,
 )
-from engine.backends.numpy.team import Task
+from engine.backends.numpy.shared import shared_zeros
 from engine.graph.node import Node, Tensor, topological
 from engine.graph.passes import simplify
 from engine.graph.plan import MemoryPlan
@@ -67,9 +68,17 @@ _NAMES: dict[str, Any] = {name: getattr(np, name) for name in _UFUNCS} | {
 
 @dataclass
 class Flag:
-    """Whether the run under way accumulates."""
+    """Whether the run under way accumulates; every worker reads it."""
 
-    value: bool = False
+    cell: Array = field(default_factory=lambda: shared_zeros((1,), "int64"))
+
+    @property
+    def value(self) -> bool:
+        return bool(self.cell[0])
+
+    @value.setter
+    def value(self, holds: bool) -> None:
+        self.cell[0] = holds
 
 
 @dataclass

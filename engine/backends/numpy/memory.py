@@ -17,6 +17,7 @@ from engine.backends.base import Assign
 from engine.backends.numpy.ranges import range_rows
 from engine.backends.numpy.refs import LEAVES, References
 from engine.backends.numpy.schedule import Finish, Item, Place, Region, partial
+from engine.backends.numpy.shared import shared, shared_zeros
 from engine.errors import GraphError
 from engine.graph.node import Node, Tensor
 from engine.graph.ops.leaves import state_extent
@@ -75,7 +76,7 @@ class Memory:
 
     def _input(self, node: Node) -> Array:
         spec, name = node.specs[0], node.attrs["name"]
-        array = self.inputs.setdefault(name, np.zeros(spec.shape, spec.dtype))
+        array = self.inputs.setdefault(name, shared_zeros(spec.shape, spec.dtype))
         if array.shape != spec.shape or array.dtype != spec.dtype:
             raise GraphError(f"input {name!r}: declared with two shapes")
         return array.reshape(-1)
@@ -113,7 +114,7 @@ class Memory:
             lifetimes.append(Lifetime(partial_name(item.tensor), size, *span))
         arena = place(lifetimes)
         self.arena_bytes = arena.size
-        memory = allocate(arena.size)
+        memory = shared(arena.size)
         parts = {
             item.key: memory[arena.offsets[item.key] :][: item.size]
             for item in lifetimes

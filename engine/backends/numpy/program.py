@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 
 from engine.backends.base import Assign, Store, backends
 from engine.backends.numpy import blas
+from engine.backends.numpy.crew import Crew
 from engine.backends.numpy.lower import Lowered, lower
-from engine.backends.numpy.team import Team
+from engine.backends.numpy.shared import shared_zeros
 from engine.errors import GraphError
 from engine.graph import Spec, Tensor
 from engine.graph.plan import MemoryPlan
@@ -29,7 +31,8 @@ class NumpyStore:
 
     def __init__(self, buffers: Mapping[str, Spec]) -> None:
         self.arrays: dict[str, Array] = {
-            name: _zeros(spec) for name, spec in buffers.items()
+            name: shared_zeros((spec.size,), spec.dtype)
+            for name, spec in buffers.items()
         }
 
     def read(self, name: str) -> Array:
@@ -51,11 +54,13 @@ class NumpyStore:
 
 
 class NumpyProgram:
-    """A lowered graph and the team that runs it."""
+    """A lowered graph and the crew that runs it."""
 
-    def __init__(self, lowered: Lowered, team: Team) -> None:
+    def __init__(self, lowered: Lowered, crew: Crew) -> None:
         self._lowered = lowered
-        self.team = team
+        self._crew = crew
+        self._key = crew.register(lowered.phases)
+        weakref.finalize(self, crew.forget, self._key)
         self._alone = lowered.work < ALONE_BELOW
 
     @property
@@ -72,7 +77,7 @@ class NumpyProgram:
     ) -> dict[str, Array]:
         self._take(inputs)
         self._lowered.flag.value = accumulate
-        self.team.run(self._lowered.phases, alone=self._alone)
+        self._crew.run(self._key, alone=self._alone)
         return self._lowered.outputs
 
     def _take(self, inputs: Mapping[str, Array]) -> None:
@@ -100,7 +105,7 @@ class NumpyBackend:
 
     def __init__(self, threads: int = 0) -> None:
         self.threads = threads or len(os.sched_getaffinity(0))
-        self.team = Team(self.threads)
+        self.crew = Crew(self.threads)
         blas.set_threads(1)
 
     def store(self, buffers: Mapping[str, Spec]) -> NumpyStore:
@@ -117,7 +122,7 @@ class NumpyBackend:
             raise GraphError(f"store: made by another backend, {type(store).__name__}")
         arrays = store.arrays if store is not None else {}
         lowered = lower(outputs, assigns, arrays, self.threads)
-        return NumpyProgram(lowered, self.team)
+        return NumpyProgram(lowered, self.crew)
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -127,13 +132,6 @@ class NumpyBackend:
             "machine": platform.machine(),
             **blas.describe(),
         }
-
-
-def _zeros(spec: Spec) -> Array:
-    item = np.dtype(spec.dtype).itemsize
-    raw = np.zeros(spec.size * item + 64, np.uint8)
-    skip = -raw.ctypes.data % 64
-    return raw[skip : skip + spec.size * item].view(spec.dtype)
 
 
 backends.register("numpy")(NumpyBackend)

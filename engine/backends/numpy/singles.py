@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.backends.numpy.calls import attention_shape
+from engine.backends.numpy.crew import Task
 from engine.backends.numpy.kernels import attention as attention_kernels
 from engine.backends.numpy.kernels import cached, rows, whole
 from engine.backends.numpy.pointwise import emit_pointwise
-from engine.backends.numpy.team import Task
 from engine.errors import GraphError
 from engine.graph.node import Node
 
