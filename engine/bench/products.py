@@ -13,10 +13,8 @@ import numpy as np
 
 from engine.backends.numpy.crew import Crew, Task
 from engine.backends.numpy.kernels.attention import AttentionShape
+from engine.backends.numpy.ranges import RANGE_ROWS
 from engine.config import ModelConfig
-
-#: Rows of one task, as in the engine's regions.
-RANGE_ROWS = 256
 
 
 def linear_shapes(config: ModelConfig) -> Iterator[tuple[int, int]]:
@@ -65,7 +63,7 @@ def _attention(config: ModelConfig, sequences: int) -> list[Task]:
 def step_products(config: ModelConfig, batch: int, crew: Crew) -> Callable[[], None]:
     """Run all products of forward and backward once."""
     rows = batch * config.block_size
-    step = min(RANGE_ROWS, rows // 4)
+    step = min(RANGE_ROWS, max(1, rows // crew.size))
     tasks: list[Task] = []
     for wide, out in linear_shapes(config):
         forward = _product((step, wide), (wide, out))
