@@ -22,8 +22,9 @@ from engine.model.activations import activations
 from engine.model.layout import Layout, pack
 from engine.random import Stream, normal
 
-#: Standard deviation of every matrix at first (GPT-2, section 2.3, and its code).
+#: Standard deviation of GPT-2's weights at first (its code), and its width.
 STD = 0.02
+STD_WIDTH = 768
 DECAY, PLAIN = "params.decay", "params.plain"
 
 
@@ -97,22 +98,26 @@ def _parameters(config: ModelConfig) -> Iterator[Parameter]:
 def _block(config: ModelConfig, name: str) -> Iterator[Parameter]:
     """Parameters of one transformer block.
 
-    The two projections onto the residual stream begin smaller, by the root of their
-    number, so that the stream's variance does not grow with depth (GPT-2, 2.3).
+    Matrices begin as GPT-2's do at its width of 768. At another width their deviation
+    goes with 1 / sqrt(width), which keeps the size of what they give (LeCun et al.
+    1998, "Efficient BackProp", section 4.6); docs/experiments/initialisation.md tells
+    what that is worth. The two projections onto the residual stream begin smaller, by
+    the root of their number, so that the stream does not grow with depth (GPT-2, 2.3).
     """
     width, size = config.n_embd, config.head_size
     keys = config.kv_heads * size
     inner = inner_width(config)
     gated = activations.get(config.activation).gated
-    residual = STD / sqrt(2 * config.n_layer)
+    std = STD * sqrt(STD_WIDTH / width)
+    residual = std / sqrt(2 * config.n_layer)
     yield from _norm(config, f"{name}.attn_norm")
-    yield from _linear(config, f"{name}.attn.qkv", (width, keys, keys), STD)
+    yield from _linear(config, f"{name}.attn.qkv", (width, keys, keys), std)
     if config.qk_norm:
         yield Parameter(f"{name}.attn.q_norm.gain", (size,), Kind.GAIN)
         yield Parameter(f"{name}.attn.k_norm.gain", (size,), Kind.GAIN)
     yield from _linear(config, f"{name}.attn.out", (width,), residual)
     yield from _norm(config, f"{name}.mlp_norm")
-    yield from _linear(config, f"{name}.mlp.in", (inner,) * (1 + gated), STD)
+    yield from _linear(config, f"{name}.mlp.in", (inner,) * (1 + gated), std)
     yield from _linear(config, f"{name}.mlp.out", (width,), residual, rows=inner)
 
 
