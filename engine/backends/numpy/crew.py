@@ -70,9 +70,6 @@ class Crew:
         self._keys = itertools.count(1)
         self._known: set[int] = set()
         self._workers: list[int] = []
-        context = multiprocessing.get_context("fork")
-        self._lock = context.Lock()
-        self._wake = [context.Semaphore(0) for _ in range(size - 1)]
         self._memory = mmap.mmap(-1, 8 * (_COUNTERS + MOST_PHASES) + MESSAGE)
         self._shared = memoryview(self._memory).cast("B")
         self._words = self._shared[: 8 * (_COUNTERS + MOST_PHASES)].cast("q")
@@ -195,9 +192,7 @@ class Crew:
     def _start(self) -> None:
         """Fork the workers anew, so that they know all programs there are now."""
         self.stop()
-        context = multiprocessing.get_context("fork")
-        self._lock = context.Lock()
-        self._wake = [context.Semaphore(0) for _ in range(self.size - 1)]
+        self._new_locks()
         parent = os.getpid()
         for index in range(self.size - 1):
             pid = os.fork()
@@ -205,6 +200,11 @@ class Crew:
                 self._work(index + 1, parent)
             self._workers.append(pid)
         self._known = set(self._programs)
+
+    def _new_locks(self) -> None:
+        context = multiprocessing.get_context("fork")
+        self._lock = context.Lock()
+        self._wake = [context.Semaphore(0) for _ in range(self.size - 1)]
 
     # -- in a worker ------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from engine.backends.numpy import blas
 from engine.backends.numpy.crew import Crew
 from engine.backends.numpy.lower import Lowered, lower
 from engine.backends.numpy.shared import shared_zeros
+from engine.config import require
 from engine.errors import GraphError
 from engine.graph import Spec, Tensor
 from engine.graph.plan import MemoryPlan
@@ -104,7 +105,13 @@ class NumpyBackend:
     name = "numpy"
 
     def __init__(self, threads: int = 0) -> None:
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads or cores()
+        require(
+            self.threads == 1 or hasattr(os, "fork"),
+            "threads",
+            threads,
+            "must be 1 on a system that cannot fork",
+        )
         self.crew = Crew(self.threads)
         blas.set_threads(1)
 
@@ -132,6 +139,15 @@ class NumpyBackend:
             "machine": platform.machine(),
             **blas.describe(),
         }
+
+
+def cores() -> int:
+    """Processors that this process may use; 1 where workers cannot be forked."""
+    if not hasattr(os, "fork"):
+        return 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 backends.register("numpy")(NumpyBackend)
