@@ -197,7 +197,10 @@ class Crew:
         for index in range(self.size - 1):
             pid = os.fork()
             if pid == 0:
-                self._work(index + 1, parent)
+                try:
+                    self._work(index + 1, parent)
+                finally:
+                    os._exit(1)  # never back into what the parent was doing
             self._workers.append(pid)
         self._known = set(self._programs)
 
