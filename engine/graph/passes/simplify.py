@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine.graph.node import Node, Tensor, apply, broadcast_shapes, constant_value
+from engine.graph.ops.shape import reshape
 from engine.graph.passes.rewrite import rebuild, scope_of, with_inputs
 
 _FOLD: dict[str, Callable[[float, float], float]] = {
@@ -62,7 +63,7 @@ def _shorter(node: Node, inputs: tuple[Tensor, ...]) -> Tensor | None:
         return inputs[0]
     if name == "reshape" and inputs[0].node.op.name == "reshape":
         with scope_of(node):
-            return apply("reshape", inputs[0].node.inputs[0], shape=spec.shape)
+            return reshape(inputs[0].node.inputs[0], spec.shape)
     if len(inputs) != 2 or name not in _FOLD:
         return None
     a, b = (constant_value(tensor) for tensor in inputs)
