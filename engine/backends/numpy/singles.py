@@ -153,13 +153,12 @@ def _attention(node: Node, context: Context) -> list[Task]:
 
 
 def _attention_cached(node: Node, context: Context) -> list[Task]:
-    shape = attention_shape(node)
     q, keys, values, starts = context.inputs
     out = context.outputs[0]
+    attend = cached.CachedAttention(q, keys, values, out, attention_shape(node))
 
     def run(thread: int) -> None:
-        work = context.scratch(thread).view(q.dtype)
-        cached.attention_cached(q, keys, values, starts, out, shape, work)
+        attend(starts.tolist(), context.scratch(thread).view(q.dtype))
 
     return [run]
 
@@ -167,11 +166,13 @@ def _attention_cached(node: Node, context: Context) -> list[Task]:
 def _cache_write(node: Node, context: Context) -> list[Task]:
     cache, new, starts = context.inputs
     out = context.outputs[0]
+    copies = out.ctypes.data != cache.ctypes.data
+    write = cached.CacheWrite(out, new)
 
     def run(thread: int) -> None:
-        if out.ctypes.data != cache.ctypes.data:
+        if copies:
             np.copyto(out, cache)
-        cached.cache_write(out, new, starts)
+        write(starts.tolist())
 
     return [run]
 
