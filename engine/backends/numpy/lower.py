@@ -19,6 +19,7 @@ from engine.backends.numpy.assigns import (
     contributions,
     own_memory,
 )
+from engine.backends.numpy.bounds import index_bounds
 from engine.backends.numpy.copies import readable
 from engine.backends.numpy.crew import Task
 from engine.backends.numpy.kernels import attention, masks, rows
@@ -34,7 +35,7 @@ from engine.backends.numpy.schedule import (
     phases,
 )
 from engine.backends.numpy.shared import shared_zeros
-from engine.graph.node import Node, Tensor, topological
+from engine.graph.node import Tensor, topological
 from engine.graph.passes import simplify
 from engine.graph.plan import MemoryPlan
 from engine.graph.table import node_flops
@@ -87,7 +88,7 @@ class Lowered:
 
     source  the text of its regions
     work    floating-point operations of a run
-    bounds  for inputs that index a table: how many rows it has
+    bounds  for inputs that index: the numbers they may hold
     """
 
     phases: list[list[Task]]
@@ -97,7 +98,7 @@ class Lowered:
     plan: MemoryPlan
     source: str
     work: float
-    bounds: dict[str, int]
+    bounds: dict[str, range]
 
 
 def lower(
@@ -139,18 +140,8 @@ def lower(
         ),
         "\n".join(builder.sources),
         float(sum(node_flops(node) for node in nodes)),
-        _index_bounds(nodes),
+        index_bounds(nodes),
     )
-
-
-def _index_bounds(nodes: Sequence[Node]) -> dict[str, int]:
-    bounds: dict[str, int] = {}
-    for node in nodes:
-        if node.op.name == "embedding" and node.inputs[0].node.op.name == "input":
-            name = node.inputs[0].node.attrs["name"]
-            size = node.inputs[1].shape[0]
-            bounds[name] = min(size, bounds.get(name, size))
-    return bounds
 
 
 class _Builder:

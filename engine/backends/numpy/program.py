@@ -91,10 +91,12 @@ class NumpyProgram:
                     f"input {name!r}: shape {value.shape}, not {place.shape}"
                 )
             bound = self._lowered.bounds.get(name)
-            if bound is not None and not 0 <= value.min() <= value.max() < bound:
+            if bound is not None and not (
+                bound.start <= value.min() and value.max() < bound.stop
+            ):
                 raise GraphError(
-                    f"input {name!r}: {value.min()} to {value.max()}, "
-                    f"outside of a table of {bound} rows"
+                    f"input {name!r}: holds {value.min()} to {value.max()}, "
+                    f"must be within {bound.start} to {bound.stop - 1}"
                 )
             np.copyto(place, value)
 

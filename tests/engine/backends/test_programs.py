@@ -390,15 +390,36 @@ def test_an_input_of_another_shape_is_refused(backend: Backend) -> None:
         program.run({"x": np.zeros(3)})
 
 
-@pytest.mark.parametrize("wrong", [-1, 4])
-def test_an_index_outside_of_its_table_is_refused(backend: Backend, wrong: int) -> None:
-    ids, table = input_tensor("ids", (2,), "int32"), input_tensor("table", (4, 3))
-    program = compiled(backend, [g.embedding(ids, table)])
-    inputs = {"ids": np.array([0, wrong]), "table": random(4, 3)}
-    with pytest.raises(
-        GraphError, match=r"input 'ids': .* outside of a table of 4 rows"
-    ):
-        program.run(inputs)
+X, IDS = input_tensor("x", (2, 4, 6)), input_tensor("ids", (2,), "int32")
+INDEXED: dict[str, tuple[Tensor, int, int]] = {
+    "a table": (g.embedding(IDS, g.rows(g.reshape(X, (8, 6)), 0, 3)), 0, 2),
+    "a table, through views": (
+        g.embedding(g.rows(g.reshape(IDS, (2, 1)), 1, 2), g.reshape(X, (8, 6))),
+        0,
+        7,
+    ),
+    "two tables": (
+        g.embedding(IDS, g.reshape(X, (8, 6))) * g.embedding(IDS, g.zeros((5, 6))),
+        0,
+        4,
+    ),
+    "classes": (g.token_losses(g.reshape(X, (2, 24)), IDS), -1, 23),
+    "a cache": (g.cache_write(X, g.zeros((2, 3, 6)), IDS), 0, 1),
+    "rows of a cache": (g.attention_cached(X, X, X, IDS, heads=2), 0, 0),
+}
+
+
+@pytest.mark.parametrize("of", INDEXED)
+def test_an_index_out_of_bounds_is_refused_by_its_input(
+    backend: Backend, of: str
+) -> None:
+    result, low, high = INDEXED[of]
+    program = compiled(backend, [result])
+    for fine in (low, high):
+        program.run({"x": random(2, 4, 6), "ids": np.array([fine, low])})
+    for wrong in (low - 1, high + 1):
+        with pytest.raises(GraphError, match=f"'ids': .* within {low} to {high}"):
+            program.run({"x": random(2, 4, 6), "ids": np.array([low, wrong])})
 
 
 def test_one_name_for_inputs_of_two_shapes_is_refused(backend: Backend) -> None:
