@@ -1,11 +1,15 @@
-"""Processes that share tasks: each task once, phases in order, failures told."""
+"""Workers that are processes: every task once, errors told, no worker outlives us."""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import textwrap
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +21,7 @@ from engine.errors import GraphError
 HERE = os.getpid()
 
 
-@pytest.fixture(params=[1, 2, 3], ids=lambda size: f"crew of {size}")
+@pytest.fixture(params=[1, 2, 3])
 def crew(request: pytest.FixtureRequest) -> Iterator[Crew]:
     made = Crew(request.param)
     yield made
@@ -41,39 +45,121 @@ def slowly(work: Task) -> Task:
     return run
 
 
+def add(array: np.ndarray, place: int, value: int) -> Task:
+    def task(worker: int) -> None:
+        array[place] += value
+
+    return task
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")
+    return not status.exists() or status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
 def test_every_task_runs_once_a_run(crew: Crew) -> None:
-    counts = shared_zeros((50,), "int64")
-
-    def task(index: int) -> Task:
-        def run(worker: int) -> None:
-            counts[index] += 1
-
-        return run
-
-    key = crew.register(
-        [[task(i) for i in range(20)], [], [task(i) for i in range(20, 50)]]
-    )
-    for times in (1, 2, 3):
+    counts = shared_zeros((40,), "int64")
+    key = crew.register([[add(counts, i, 1) for i in range(40)]])
+    for _ in range(3):
         crew.run(key)
-        assert counts.tolist() == [times] * 50
+    assert counts.tolist() == [3] * 40
 
 
 def test_a_phase_begins_when_the_one_before_is_done(crew: Crew) -> None:
-    values = shared_zeros((30, 8), "int64")
+    values = shared_zeros((16,), "int64")
+    seen = shared_zeros((16,), "int64")
 
-    def task(phase: int, column: int) -> Task:
-        def run(worker: int) -> None:
-            before = values[phase - 1].sum() if phase else 0
-            values[phase, column] = before + 1
+    def slow(place: int) -> Task:
+        def task(worker: int) -> None:
+            time.sleep(0.002 * (place % 3))
+            values[place] += 1
 
-        return run
+        return task
 
-    key = crew.register([[task(p, c) for c in range(8)] for p in range(30)])
+    def look(place: int) -> Task:
+        def task(worker: int) -> None:
+            seen[place] = values.min()
+
+        return task
+
+    phases = [[slow(i) for i in range(16)], [look(i) for i in range(16)]]
+    key = crew.register(phases)
     crew.run(key)
-    expected = [1]
-    for _ in range(10):
-        expected.append(8 * expected[-1] + 1)
-    assert [row.tolist() for row in values[:11]] == [[n] * 8 for n in expected]
+    assert seen.tolist() == [1] * 16
+
+
+def test_programs_made_after_the_first_run_are_run_too(crew: Crew) -> None:
+    counts = shared_zeros((2,), "int64")
+    first = crew.register([[add(counts, 0, 1)]])
+    crew.run(first)
+    second = crew.register([[add(counts, 1, 1)]])
+    crew.run(second)
+    crew.run(first)
+    assert counts.tolist() == [2, 1]
+
+
+def test_an_error_ends_the_run_and_the_next_one_works(crew: Crew) -> None:
+    counts = shared_zeros((8,), "int64")
+
+    def fail(worker: int) -> None:
+        raise ValueError("no such thing")
+
+    bad = crew.register([[fail] * 4, [add(counts, 0, 1)]])
+    good = crew.register([[add(counts, i, 1) for i in range(8)]])
+    for _ in range(3):
+        with pytest.raises((ValueError, GraphError), match="no such thing"):
+            crew.run(bad)
+    assert counts[0] == 0
+    crew.run(good)
+    assert counts.tolist() == [1] * 8
+
+
+def test_a_worker_that_is_killed_is_an_error_and_is_replaced() -> None:
+    crew = Crew(2)
+    counts = shared_zeros((1,), "int64")
+    key = crew.register([[add(counts, 0, 1)]])
+    crew.run(key)
+    (pid,) = crew._workers
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(GraphError, match=f"worker {pid} was ended from outside"):
+        crew.run(key)
+    crew.run(key)
+    assert counts[0] >= 2
+    crew.stop()
+
+
+def test_stopping_leaves_no_process() -> None:
+    crew = Crew(3)
+    key = crew.register([[lambda worker: None]])
+    crew.run(key)
+    workers = list(crew._workers)
+    assert len(workers) == 2
+    crew.stop()
+    assert not any(alive(pid) for pid in workers)
+
+
+def test_workers_die_with_a_parent_that_is_killed() -> None:
+    code = """
+        import time
+        from engine.backends.numpy.crew import Crew
+        crew = Crew(2)
+        crew.run(crew.register([[lambda worker: None]]))
+        print(crew._workers[0], flush=True)
+        time.sleep(60)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        worker = int(child.stdout.readline())
+        child.kill()
+    deadline = time.monotonic() + 10
+    while alive(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(worker)
 
 
 def test_workers_share_the_work_and_have_numbers_of_their_own(pair: Crew) -> None:
@@ -104,24 +190,6 @@ def test_a_small_program_stays_in_the_calling_process(pair: Crew) -> None:
 
     pair.run(pair.register([[task(i) for i in range(9)]]), alone=True)
     assert pids.tolist() == [HERE] * 9
-
-
-def test_a_program_made_after_the_first_run_is_known_to_all(pair: Crew) -> None:
-    total = shared_zeros((2,), "int64")
-
-    def adding(place: int) -> list[list[Task]]:
-        def run(worker: int) -> None:
-            total[place] += 1
-
-        return [[run]] * 20
-
-    first = pair.register(adding(0))
-    pair.run(first)
-    second = pair.register(adding(1))
-    pair.run(second)
-    pair.forget(first)
-    pair.run(second)
-    assert total.tolist() == [20, 40]
 
 
 def failing(where: str) -> list[list[Task]]:
@@ -157,7 +225,7 @@ def test_a_task_that_fails_ends_the_run_and_not_the_next(
         assert counts[0] == 10 * times
 
 
-def test_a_worker_that_is_killed_is_told_of_and_replaced(pair: Crew) -> None:
+def test_a_worker_that_is_killed_at_work_is_told_of_too(pair: Crew) -> None:
     fatal = shared_zeros((1,), "int64")
     counts = shared_zeros((1,), "int64")
 
@@ -185,20 +253,3 @@ def test_what_a_task_computes_warns_of_nothing(crew: Crew) -> None:
     assert np.isinf(out[0])
     assert np.geterr()["divide"] == "warn"
     assert np.getbufsize() == 8192
-
-
-def test_workers_end_with_the_crew(pair: Crew) -> None:
-    pids = shared_zeros((40,), "int64")
-
-    def task(index: int) -> Task:
-        def run(worker: int) -> None:
-            pids[index] = os.getpid()
-
-        return slowly(run)
-
-    pair.run(pair.register([[task(i) for i in range(40)]]))
-    (worker,) = {int(pid) for pid in pids} - {HERE}
-    os.kill(worker, 0)
-    pair.stop()
-    with pytest.raises(ProcessLookupError):
-        os.kill(worker, 0)
