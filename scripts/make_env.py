@@ -1,10 +1,11 @@
-"""Make `.venv/` with what this checkout needs, from any Python 3 and nothing else.
+"""Make `.venv/` with what this checkout needs, from a Python and nothing else.
 
     python3 scripts/make_env.py [EXTRA ...]
 
 EXTRA are names under [project.optional-dependencies] of pyproject.toml. When
-nothing changed since the last time it looks at one file and ends. Knows nothing of
-Alpha itself: only pip, venv, and what to say when one of them is missing.
+nothing changed since the last time it looks at one file and ends. Python 3.7 can read
+it, to look for a newer one. Knows nothing of Alpha itself: only pip, venv, and what to
+say when one of them is missing.
 """
 
 from __future__ import annotations

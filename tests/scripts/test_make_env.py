@@ -194,5 +194,5 @@ def test_an_old_python_alone_is_an_error_with_the_remedy(make_env, monkeypatch, 
 def test_the_script_itself_can_be_read_by_an_older_python():
     import ast
 
-    ast.parse(SCRIPT.read_text(), feature_version=(3, 8))
+    ast.parse(SCRIPT.read_text(), feature_version=(3, 7))
     assert sys.version_info >= (3, 11)
