@@ -8,31 +8,29 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import pkgutil
 import sys
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
+import engine.bench
 from engine.bench.harness import Report, benches
 from engine.cli.console import console
 from engine.cli.parser import add_common_arguments
 
 HELP = "measure this engine beside its peers"
 
-#: Modules that register the benches; they import their peers only when run.
-MODULES = (
-    "engine.bench.train",
-    "engine.bench.decode",
-    "engine.bench.tokenizer",
-    "engine.bench.scaling",
-)
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """One subcommand for each registered bench, with the bench's own flags."""
-    for module in MODULES:
-        importlib.import_module(module)
+    """One subcommand for each bench, with its own flags.
+
+    The modules of `engine.bench` register theirs, and import peers only when run.
+    """
+    for module in pkgutil.iter_modules(engine.bench.__path__, "engine.bench."):
+        if not module.ispkg:
+            importlib.import_module(module.name)
     commands = parser.add_subparsers(dest="bench", metavar="NAME", title="benches")
     for name in benches:
         line = summary(name)

@@ -65,7 +65,7 @@ def test_an_unknown_bench_is_refused_with_the_known_ones(capsys):
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert "prob" in err
-    assert "scaling" in err
+    assert "'train'" in err
 
 
 @pytest.mark.parametrize(
