@@ -164,9 +164,13 @@ class _Builder:
             elif isinstance(item, Single):
                 needs.append(singles.scratch_bytes(item.node))
         self.scratch = [allocate(max(needs)) for _ in range(self.threads)]
-        return [
-            [task for item in group for task in self._tasks(item)] for group in groups
-        ]
+        return [self._phase(group) for group in groups]
+
+    def _phase(self, items: Sequence[Item]) -> list[Task]:
+        """The tasks of a phase, the longest first: short ones even out its end."""
+        made = [(_work(item), self._tasks(item)) for item in items]
+        made.sort(key=lambda entry: -entry[0] / max(1, len(entry[1])))
+        return [task for _, tasks in made for task in tasks]
 
     def _emit(self, region: Region) -> emit.Code:
         memory, name = self.memory, f"region_{len(self._codes)}"
@@ -240,6 +244,14 @@ class _Builder:
                 np.copyto(target, value)
 
         return run
+
+
+def _work(item: Item) -> int:
+    """Floating-point operations of an item, for comparison only."""
+    nodes = item.nodes if isinstance(item, Region) else []
+    if isinstance(item, Single):
+        nodes = [item.node]
+    return sum(node_flops(node) for node in nodes)
 
 
 def _cut(scratch: Array, code: emit.Code) -> list[Array]:
