@@ -88,8 +88,13 @@ def _measure(axis: str, points: Sequence[Point], backend: Any, pairs: int) -> Ro
         for p in points
     ]
     memory = [step_memory(step).total for step in steps]
-    works = [_work(p, step) for p, step in zip(points, steps, strict=True)]
-    times = [statistics.median(t) for t in in_turn(works, pairs=pairs)]
+    repeats = [max(1, math.ceil(points[-1].flops / p.flops)) for p in points]
+    works = [
+        _work(point, step, count)
+        for point, step, count in zip(points, steps, repeats, strict=True)
+    ]
+    rounds = in_turn(works, pairs=pairs)
+    times = [statistics.median(t) / n for t, n in zip(rounds, repeats, strict=True)]
     sizes = [point.size for point in points]
     flops = [point.flops for point in points]
     growth = (times[-1] / times[0], flops[-1] / flops[0])
@@ -111,12 +116,11 @@ def _measure(axis: str, points: Sequence[Point], backend: Any, pairs: int) -> Ro
     )
 
 
-def _work(point: Point, step: Any) -> Callable[[], None]:
+def _work(point: Point, step: Any, repeats: int) -> Callable[[], None]:
+    """`repeats` steps: as many for each size as take about as long."""
     rng = np.random.default_rng(0)
     shape = (2, point.batch, point.model.block_size)
     tokens, targets = rng.integers(point.model.vocab_size, size=shape, dtype=np.int32)
-    fastest = min(p.flops for points in AXES.values() for p in points)
-    repeats = max(1, math.ceil(4 * fastest / point.flops))
     count = 0
 
     def work() -> None:
