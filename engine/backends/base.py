@@ -58,8 +58,12 @@ class Backend(Protocol):
 
     name: str
 
-    def store(self, buffers: Mapping[str, Spec]) -> Store:
-        """Allocate persistent buffers (1-D specs)."""
+    def store(self, buffers: Mapping[str, Spec], *, private: bool = False) -> Store:
+        """Allocate persistent buffers (1-D specs).
+
+        `private`: for small programs, such as a decoded token. They stay in the calling
+        process, where a device has a choice.
+        """
         ...
 
     def compile(

@@ -24,8 +24,16 @@ from engine.graph import (
     input_tensor,
     reshape,
     state_tensor,
+    transpose,
 )
-from engine.model import KVCache, hidden_states, logits, parameter_layout
+from engine.model import (
+    Kind,
+    KVCache,
+    hidden_states,
+    logits,
+    parameter_layout,
+    parameters,
+)
 from engine.model.layout import Layout, pack
 
 Logits = NDArray[np.float32]
@@ -34,6 +42,8 @@ Inputs = dict[str, NDArray[Any]]
 #: Prompts are cut into chunks of at most this many tokens, and of no fewer than that.
 LONGEST_CHUNK = 256
 SHORTEST_CHUNK = 8
+#: Up to so many rows, weights are held as (out, in).
+FEW_ROWS = 4
 
 
 class Decoder:
@@ -53,9 +63,15 @@ class Decoder:
             model.block_size + (rows > 1),
         )
         self._parameters = parameter_layout(model)
+        self._turned = _turned(model) if rows <= FEW_ROWS else frozenset()
+        self._weights = pack(
+            (name, piece.shape[:: -1 if name in self._turned else 1], piece.buffer)
+            for name, piece in self._parameters.pieces.items()
+        )
         # One row more than decodes: where a prompt is prefilled, if not in place.
         self._caches = _cache_layout(model, rows + (rows > 1), self._places)
-        self._store = backend.store(self._parameters.buffers | self._caches.buffers)
+        buffers = self._weights.buffers | self._caches.buffers
+        self._store = backend.store(buffers, private=True)
         self._prefill: dict[int, Program] = {}
         self._prefill_inputs: dict[int, Inputs] = {}
         self._decode = self._compile(rows, 1, first_row=0)
@@ -66,7 +82,8 @@ class Decoder:
     def load(self, weights: Mapping[str, NDArray[Any]]) -> None:
         """Take parameters, by name. CheckpointError names one that does not fit."""
         self._parameters.check(weights, "model.")
-        self._parameters.write(self._store, weights)
+        held = {n: w.T if n in self._turned else w for n, w in weights.items()}
+        self._weights.write(self._store, held)
 
     def prefill(self, row: int, tokens: Sequence[int]) -> Logits:
         """Begin row `row` anew with `tokens`: scores of the token after them, (V,).
@@ -167,7 +184,10 @@ class Decoder:
         Which one is last is an input (its number among all new tokens), but with one
         new token a row there is no choice.
         """
-        weights = self._parameters.tensors()
+        weights = {
+            name: transpose(tensor, (1, 0)) if name in self._turned else tensor
+            for name, tensor in self._weights.tensors().items()
+        }
         tokens = input_tensor("tokens", (rows, length), "int32")
         learned = self.model.position == "learned"
         keys, values = (
@@ -239,6 +259,16 @@ class Decoder:
                 new = reshape(embedding(parents, table), state.shape)
                 assigns.append(Assign(state, new))
         return self.backend.compile({}, assigns, store=self._store)
+
+
+def _turned(model: ModelConfig) -> frozenset[str]:
+    """Parameters that a decoder of few rows holds as (out, in); the model, (in, out).
+
+    A token's row then meets each output's numbers in one piece: a product is as fast
+    as memory can be read in order.
+    """
+    kinds = (Kind.MATRIX, Kind.HEAD)
+    return frozenset(p.name for p in parameters(model) if p.kind in kinds)
 
 
 def _cache_layout(model: ModelConfig, rows: int, places: int) -> Layout:

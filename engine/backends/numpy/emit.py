@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from engine.backends.numpy.calls import attention_shape
+from engine.backends.numpy.kernels import products
 from engine.backends.numpy.kernels.attention import causal_mask
 from engine.backends.numpy.loops import LoopBody, Segment, Slot, block_rows
 from engine.backends.numpy.ranges import known_rows, range_rows
@@ -190,12 +191,7 @@ class RegionEmitter:
     def _call(self, index: int, node: Node) -> None:
         outputs = [self.row_name(tensor) for tensor in node.outputs()]
         if node.op.name == "linear":
-            x, w = node.inputs
-            weight = self.bind.whole(w)
-            flip = ".T" if node.attrs["transposed"] else ""
-            self.lines.append(
-                f"matmul({self.row_name(x)}, {weight}{flip}, {outputs[0]})"
-            )
+            self._linear(index, node, outputs[0])
             return
         shape = attention_shape(node)
         count = 3 if node.op.name == "attention" else 6
@@ -210,6 +206,20 @@ class RegionEmitter:
             tail = f", {counter}, lo // {shape.block}"
         args = ", ".join([*rows, *outputs, tile, mask, work])
         self.lines.append(f"{node.op.name}({args}{tail})")
+
+    def _linear(self, index: int, node: Node, out: str) -> None:
+        x, weight = self.row_name(node.inputs[0]), self.bind.whole(node.inputs[1])
+        width = node.inputs[0].shape[-1]
+        if not node.attrs["transposed"]:
+            self.lines.append(f"matmul({x}, {weight}, {out})")
+        elif self.step <= products.ONE_BY_ONE and width >= products.LONG_ROW:
+            self.lines.append(f"product_one_by_one({x}, {weight}, {out})")
+        elif self.step <= products.TURNED:
+            elements = self.step * node.specs[0].shape[-1]
+            work = self._work_array(index, elements, node.specs[0].dtype)
+            self.lines.append(f"product_turned({x}, {weight}, {out}, {work})")
+        else:
+            self.lines.append(f"matmul({x}, {weight}.T, {out})")
 
     # -- loops -------------------------------------------------------------------
 

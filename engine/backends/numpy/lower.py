@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.backends.base import Assign
-from engine.backends.numpy import emit, singles
+from engine.backends.numpy import emit, onerow, singles
 from engine.backends.numpy.assigns import (
     Addition,
     Planner,
@@ -22,7 +22,7 @@ from engine.backends.numpy.assigns import (
 from engine.backends.numpy.bounds import index_bounds
 from engine.backends.numpy.copies import readable
 from engine.backends.numpy.crew import Task
-from engine.backends.numpy.kernels import attention, masks, rows
+from engine.backends.numpy.kernels import attention, masks, products, rows
 from engine.backends.numpy.memory import Memory, allocate, partial_name
 from engine.backends.numpy.refs import References
 from engine.backends.numpy.schedule import (
@@ -51,6 +51,8 @@ _UFUNCS = (
 
 _NAMES: dict[str, Any] = {name: getattr(np, name) for name in _UFUNCS} | {
     "add_reduce": np.add.reduce,
+    "product_one_by_one": products.one_by_one,
+    "product_turned": products.turned,
     "row_sums": rows.row_sums,
     "layer_norm": rows.layer_norm,
     "rms_norm": rows.rms_norm,
@@ -177,7 +179,8 @@ class _Builder:
         bind = emit.Bindings(
             memory.row_name, memory.whole_name, partial_name, memory.is_local
         )
-        code = emit.RegionEmitter(region, memory.refs, bind, name).emit()
+        emitter = onerow.RowEmitter if onerow.takes(region) else emit.RegionEmitter
+        code = emitter(region, memory.refs, bind, name).emit()
         memory.space.update(code.constants)
         self.sources.append(code.source)
         exec(compile(code.source, f"<{name}>", "exec"), memory.space)

@@ -1,4 +1,4 @@
-"""Memory that worker processes see as this one does."""
+"""Memory that worker processes see as this one does, and memory that they do not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.graph.plan import aligned
+from engine.graph.plan import ALIGNMENT, aligned
 
 
 def shared(size: int) -> NDArray[np.uint8]:
@@ -24,3 +24,11 @@ def shared_zeros(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
     item = np.dtype(dtype).itemsize
     count = int(np.prod(shape, dtype=np.int64))
     return shared(count * item).view(dtype).reshape(shape)
+
+
+def private_zeros(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+    """Zeros of a shape and type on an aligned boundary, for this process alone."""
+    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + ALIGNMENT, np.uint8)
+    skip = -raw.ctypes.data % ALIGNMENT
+    return raw[skip : skip + size].view(dtype).reshape(shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -14,6 +15,7 @@ from engine.backends.numpy.calls import attention_shape
 from engine.backends.numpy.crew import Task
 from engine.backends.numpy.kernels import attention as attention_kernels
 from engine.backends.numpy.kernels import cached, rows, whole
+from engine.backends.numpy.kernels.attention import AttentionShape
 from engine.backends.numpy.pointwise import emit_pointwise
 from engine.errors import GraphError
 from engine.graph.node import Node
@@ -56,6 +58,8 @@ def scratch_bytes(node: Node) -> int:
         shape = attention_shape(node)
         span = node.inputs[1].shape[1] + shape.size + 1
         return shape.heads * shape.block * span * item
+    if name == "rotary":
+        return prod(node.specs[0].shape[1:]) // 2 * item
     if name in ("softmax_grad", "softmax"):
         return prod(node.specs[0].shape[:-1]) * item
     return 0
@@ -153,9 +157,12 @@ def _attention(node: Node, context: Context) -> list[Task]:
 
 
 def _attention_cached(node: Node, context: Context) -> list[Task]:
+    """A single new row each: one task a sequence; more: all sequences in one."""
     q, keys, values, starts = context.inputs
-    out = context.outputs[0]
-    attend = cached.CachedAttention(q, keys, values, out, attention_shape(node))
+    out, shape = context.outputs[0], attention_shape(node)
+    if shape.block == 1:
+        return [_row_attention(i, context, shape) for i in range(len(q))]
+    attend = cached.CachedAttention(q, keys, values, out, shape)
 
     def run(thread: int) -> None:
         attend(starts.tolist(), context.scratch(thread).view(q.dtype))
@@ -163,10 +170,20 @@ def _attention_cached(node: Node, context: Context) -> list[Task]:
     return [run]
 
 
+def _row_attention(index: int, context: Context, shape: AttentionShape) -> Task:
+    q, keys, values, starts = context.inputs
+    arrays = q[index, 0], keys[index], values[index], context.outputs[0][index, 0]
+    attend, start = cached.RowAttention(*arrays, shape), starts[index : index + 1]
+    return lambda thread: attend(start.item(), context.scratch(thread).view(q.dtype))
+
+
 def _cache_write(node: Node, context: Context) -> list[Task]:
     cache, new, starts = context.inputs
     out = context.outputs[0]
     copies = out.ctypes.data != cache.ctypes.data
+    if not copies and new.shape[:2] == (1, 1):
+        line, row = out[0], new[0, 0]
+        return _one(lambda: line.__setitem__(starts.item(), row))
     write = cached.CacheWrite(out, new)
 
     def run(thread: int) -> None:
@@ -178,11 +195,25 @@ def _cache_write(node: Node, context: Context) -> list[Task]:
 
 
 def _rotary(node: Node, context: Context) -> list[Task]:
-    x = context.inputs[0]
+    x, out = context.inputs[0], context.outputs[0]
     starts = context.inputs[1] if len(context.inputs) > 1 else np.zeros(len(x), "i4")
-    out, attrs = context.outputs[0], node.attrs
-    heads, theta, inverse = attrs["heads"], attrs["theta"], attrs["inverse"]
-    return [lambda t: whole.rotary_at(x, starts, out, heads, theta, inverse)]
+    attrs = node.attrs
+    size, dtype = x.shape[-1] // attrs["heads"], node.specs[0].dtype
+    tables = _rotary_tables(size, attrs["theta"], attrs["inverse"], dtype)
+
+    def run(thread: int) -> None:
+        work = context.scratch(thread).view(dtype)[: x[0].size // 2]
+        whole.rotary_at(x, starts, out, tables, work.reshape(x.shape[1], -1))
+
+    return [run]
+
+
+@cache
+def _rotary_tables(
+    size: int, theta: float, inverse: bool, dtype: str
+) -> whole.RotaryTables:
+    """One pair of tables for all layers and programs."""
+    return whole.RotaryTables(size, theta, inverse, dtype)
 
 
 def _matmul(node: Node, context: Context) -> list[Task]:

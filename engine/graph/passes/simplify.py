@@ -1,4 +1,4 @@
-"""Common subexpressions, neutral elements, constants, needless broadcasts.
+"""Common subexpressions, neutral elements, constants, needless copies.
 
 Every rule keeps the values bit for bit, except that constants are folded in float64.
 """
@@ -64,6 +64,11 @@ def _shorter(node: Node, inputs: tuple[Tensor, ...]) -> Tensor | None:
     if name == "reshape" and inputs[0].node.op.name == "reshape":
         with scope_of(node):
             return reshape(inputs[0].node.inputs[0], spec.shape)
+    if name == "linear" and inputs[1].node.op.name == "transpose":
+        x, weight = inputs[0], inputs[1].node.inputs[0]
+        with scope_of(node):
+            flip = not node.attrs["transposed"]
+            return apply("linear", x, weight, transposed=flip)
     if len(inputs) != 2 or name not in _FOLD:
         return None
     a, b = (constant_value(tensor) for tensor in inputs)

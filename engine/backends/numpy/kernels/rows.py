@@ -6,7 +6,6 @@ are products with ones, which BLAS does faster than NumPy's own reductions.
 
 from __future__ import annotations
 
-from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -55,13 +54,6 @@ def layer_norm(
     gain and bias may be (m, W), repeated for every row: contiguous products are
     several times faster than broadcast ones. rstd is (m, groups).
     """
-    if groups == 1 and len(x) == 1:
-        mean = float(np.dot(x[0], ones(x.shape[1], x.dtype))) / x.shape[1]
-        np.subtract(x, mean, xhat)
-        _finish_one(xhat, gain, y, xhat, rstd, eps)
-        if bias is not None:
-            np.add(y, bias, y)
-        return
     x3, xhat3 = grouped(x, groups), grouped(xhat, groups)
     width = x3.shape[-1]
     np.vecdot(x3, ones(width, x.dtype), rstd)
@@ -83,9 +75,6 @@ def rms_norm(
     eps: float,
 ) -> None:
     """y = xhat * gain with xhat = x * rstd, rstd = 1 / sqrt(mean(x^2) + eps)."""
-    if groups == 1 and len(x) == 1:
-        _finish_one(x, gain, y, xhat, rstd, eps)
-        return
     _finish_norm(grouped(x, groups), grouped(xhat, groups), rstd, eps)
     _weigh(np.multiply, xhat, gain, y, groups)
 
@@ -95,17 +84,6 @@ def _weigh(op: np.ufunc, x: Array, vector: Array, out: Array, groups: int) -> No
     if vector.shape[-1] != x.shape[-1]:
         x, out = grouped(x, groups), grouped(out, groups)
     op(x, vector, out)
-
-
-def _finish_one(
-    centred: Array, gain: Array, y: Array, xhat: Array, rstd: Array, eps: float
-) -> None:
-    """One row, its sums as Python numbers: a third of the time when decoding."""
-    row = centred[0]
-    scale = 1.0 / sqrt(float(np.dot(row, row)) / len(row) + eps)
-    rstd[0, 0] = scale
-    np.multiply(centred, scale, xhat)
-    np.multiply(xhat, gain, y)
 
 
 def _finish_norm(centred: Array, xhat: Array, rstd: Array, eps: float) -> None:

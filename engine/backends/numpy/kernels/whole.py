@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.backends.numpy.kernels.rows import rotary, rotary_tables
+
 Array = NDArray[Any]
 
 
@@ -39,26 +41,29 @@ def count_targets(targets: Array, out: Array) -> None:
     out[()] = max(1, int(np.count_nonzero(targets >= 0)))
 
 
-def rotary_at(
-    x: Array,
-    starts: Array,
-    out: Array,
-    heads: int,
-    theta: float,
-    inverse: bool,
-) -> None:
-    """Rotate x (B, T, heads * D): row t of sequence b stands at starts[b] + t."""
-    from engine.backends.numpy.kernels.rows import rotary, rotary_tables
+class RotaryTables:
+    """Cosines and sines of the positions 0 .. n, made as far as they were asked for."""
 
-    batch, rows, width = x.shape
-    positions = (starts[:, None] + np.arange(rows)).reshape(-1)
-    size = width // heads
-    cos, sin = rotary_tables(positions, size, theta, inverse, x.dtype.name)
-    work = np.empty((batch * rows, width // 2), x.dtype)
-    rotary(
-        x.reshape(batch * rows, width),
-        cos,
-        sin,
-        out.reshape(batch * rows, width),
-        work,
-    )
+    def __init__(self, size: int, theta: float, inverse: bool, dtype: str) -> None:
+        self._shape = size, theta, inverse, dtype
+        self._tables = rotary_tables(np.arange(0), *self._shape)
+
+    def rows(self, start: int, stop: int) -> tuple[Array, Array]:
+        """Those of the positions start .. stop: (stop - start, size / 2) each."""
+        cos, sin = self._tables
+        if stop > len(cos):
+            positions = np.arange(1 << (stop - 1).bit_length())
+            cos, sin = self._tables = rotary_tables(positions, *self._shape)
+        return cos[start:stop], sin[start:stop]
+
+
+def rotary_at(
+    x: Array, starts: Array, out: Array, tables: RotaryTables, work: Array
+) -> None:
+    """Rotate x (B, T, heads * D): row t of sequence b stands at starts[b] + t.
+
+    work is (T, heads * D / 2).
+    """
+    for index, start in enumerate(starts.tolist()):
+        cos, sin = tables.rows(start, start + len(work))
+        rotary(x[index], cos, sin, out[index], work)

@@ -160,6 +160,18 @@ def test_a_broadcast_that_gives_the_shape_stays() -> None:
     assert names(after).count("broadcast") == 1
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_product_reads_a_weight_either_way_round(transposed: bool) -> None:
+    x, weight = input_tensor("x", (3, 4)), input_tensor("w", (4, 4))
+    y = g.linear(x, g.transpose(weight, (1, 0)), transposed=transposed)
+    (after,) = simplify([y])
+    assert names(after) == ["input", "input", "linear"]
+    random = np.random.default_rng(0)
+    arrays = {"x": random.normal(size=(3, 4)), "w": random.normal(size=(4, 4))}
+    for old, new in zip(evaluate([y], arrays), evaluate([after], arrays), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
 def test_derivatives_that_nobody_takes_leave_no_trace() -> None:
     (after,) = simplify([g.elementwise(lambda a: g.tanh(a) * a, X)])
     assert names(after) == ["input", "tanh", "mul"]
