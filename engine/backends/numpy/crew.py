@@ -21,6 +21,7 @@ import multiprocessing
 import os
 import signal
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 
@@ -195,7 +196,10 @@ class Crew:
         self._new_locks()
         parent = os.getpid()
         for index in range(self.size - 1):
-            pid = os.fork()
+            with warnings.catch_warnings():
+                # Python warns where other threads run; workers touch no lock of theirs.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                pid = os.fork()
             if pid == 0:
                 try:
                     self._work(index + 1, parent)

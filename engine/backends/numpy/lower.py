@@ -24,7 +24,7 @@ from engine.backends.numpy.copies import readable
 from engine.backends.numpy.crew import Task
 from engine.backends.numpy.kernels import attention, masks, products, rows
 from engine.backends.numpy.memory import Memory, allocate, partial_name
-from engine.backends.numpy.refs import References
+from engine.backends.numpy.refs import LEAVES, References
 from engine.backends.numpy.schedule import (
     Deliver,
     Finish,
@@ -35,12 +35,14 @@ from engine.backends.numpy.schedule import (
     phases,
 )
 from engine.backends.numpy.shared import shared_zeros
-from engine.graph.node import Tensor, topological
+from engine.graph.node import Node, Tensor, topological
 from engine.graph.passes import simplify
 from engine.graph.plan import MemoryPlan
-from engine.graph.table import node_flops
 
 Array = NDArray[Any]
+
+#: Operations of a matrix product that take as long as one element of anything else.
+PASS = 16
 
 #: NumPy's functions that a program's text calls.
 _UFUNCS = (
@@ -89,7 +91,7 @@ class Lowered:
     """All that a program needs to run.
 
     source  the text of its regions
-    work    floating-point operations of a run
+    work    what a run costs, in operations of a matrix product
     bounds  for inputs that index: the numbers they may hold
     """
 
@@ -141,7 +143,7 @@ def lower(
             inputs=sum(array.nbytes for array in memory.inputs.values()),
         ),
         "\n".join(builder.sources),
-        float(sum(node_flops(node) for node in nodes)),
+        float(sum(effort(node) for node in nodes)),
         index_bounds(nodes),
     )
 
@@ -249,12 +251,21 @@ class _Builder:
         return run
 
 
+def effort(node: Node) -> int:
+    """What a node costs, in operations of a matrix product."""
+    if node.op.flops is not None:
+        return node.op.flops(node)
+    if node.op.name in LEAVES:
+        return 0
+    sizes = [spec.size for spec in node.specs] + [t.size for t in node.inputs]
+    return PASS * max(sizes)
+
+
 def _work(item: Item) -> int:
-    """Floating-point operations of an item, for comparison only."""
     nodes = item.nodes if isinstance(item, Region) else []
     if isinstance(item, Single):
         nodes = [item.node]
-    return sum(node_flops(node) for node in nodes)
+    return sum(effort(node) for node in nodes)
 
 
 def _cut(scratch: Array, code: emit.Code) -> list[Array]:

@@ -23,8 +23,8 @@ from engine.graph.plan import MemoryPlan
 
 Array = NDArray[Any]
 
-#: Programs of less work than this (operations) run on the calling thread alone.
-ALONE_BELOW = 2e7
+#: Programs of less work than this run in the calling process alone.
+ALONE_BELOW = 4e7
 
 
 class NumpyStore:
