@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from engine.backends.base import backends
-from engine.bench.harness import Report, Row, benches, in_turn, median_ratio
+from engine.bench.harness import Report, Row, benches, device_of, in_turn, median_ratio
 from engine.bench.peers.torch_decode import TorchDecoder
 from engine.config import ModelConfig, require
 from engine.errors import AlphaError
@@ -54,9 +54,7 @@ def run(options: argparse.Namespace) -> Report:
         _measure(name, CASES[name], backend, options.pairs)
         for name in options.case or list(CASES)
     ]
-    about = backend.describe()
-    device = f"{about['backend']}, {about['threads']} threads, {about['blas_core']}"
-    return Report("decode", device, rows)
+    return Report("decode", device_of(backend), rows)
 
 
 run.add_arguments = add_arguments  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.backends import Backend
 from engine.registry import Registry
 
 
@@ -58,6 +59,13 @@ class Report:
 #: name -> function from parsed options to a Report. A bench module may also define
 #: `add_arguments(parser)`; it is found as the function's attribute `add_arguments`.
 benches: Registry[Callable[[Any], Report]] = Registry("bench")
+
+
+def device_of(backend: Backend) -> str:
+    """What a report says about where it was measured."""
+    about = backend.describe()
+    threads, core = about.get("threads"), about.get("blas_core")
+    return f"{backend.name}, {threads} threads, {core}"
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -7,22 +7,32 @@ to the logarithms. A ratio of 1 means that time grows as the operations do.
 from __future__ import annotations
 
 import argparse
-import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from engine.backends.base import backends
-from engine.bench.harness import Report, Row, benches, in_turn
+from engine.bench.harness import Report, Row, benches, device_of, in_turn
 from engine.config import ModelConfig, OptimConfig, TrainConfig, require
 from engine.train.compile import compile_step
 from engine.train.flops import training_flops_per_token
 from engine.train.memory import step_memory
 
-_BASE = ModelConfig(vocab_size=256, block_size=128, n_layer=4, n_head=4, n_embd=192)
+#: Width of a head, as GPT-2 has it at every size.
+HEAD = 64
+
+
+def _model(width: int = 192, layers: int = 4, block: int = 128) -> ModelConfig:
+    return ModelConfig(
+        vocab_size=256,
+        block_size=block,
+        n_layer=layers,
+        n_head=width // HEAD,
+        n_embd=width,
+    )
 
 
 @dataclass(frozen=True)
@@ -41,12 +51,10 @@ class Point:
 
 
 AXES: dict[str, list[Point]] = {
-    "tokens": [Point(n * 128, _BASE, n) for n in (4, 8, 16, 32)],
-    "block": [
-        Point(n, replace(_BASE, block_size=n), 2048 // n) for n in (64, 128, 256, 512)
-    ],
-    "width": [Point(n, replace(_BASE, n_embd=n), 8) for n in (128, 192, 256, 384)],
-    "depth": [Point(n, replace(_BASE, n_layer=n), 8) for n in (2, 4, 8, 12)],
+    "tokens": [Point(n * 128, _model(), n) for n in (4, 8, 16, 32)],
+    "block": [Point(n, _model(block=n), 2048 // n) for n in (64, 128, 256, 512)],
+    "width": [Point(n, _model(width=n), 8) for n in (128, 192, 256, 384)],
+    "depth": [Point(n, _model(layers=n), 8) for n in (2, 4, 8, 12)],
 }
 
 
@@ -68,9 +76,7 @@ def run(options: argparse.Namespace) -> Report:
         _measure(axis, AXES[axis], backend, options.pairs)
         for axis in options.axis or list(AXES)
     ]
-    about = backend.describe()
-    device = f"{about['backend']}, {about['threads']} threads, {about['blas_core']}"
-    return Report("scaling", device, rows)
+    return Report("scaling", device_of(backend), rows)
 
 
 run.add_arguments = add_arguments  # type: ignore[attr-defined]
@@ -88,19 +94,23 @@ def _measure(axis: str, points: Sequence[Point], backend: Any, pairs: int) -> Ro
         for p in points
     ]
     memory = [step_memory(step).total for step in steps]
-    repeats = [max(1, math.ceil(points[-1].flops / p.flops)) for p in points]
+    repeats = [max(1, round(points[-1].flops / p.flops)) for p in points]
     works = [
         _work(point, step, count)
         for point, step, count in zip(points, steps, repeats, strict=True)
     ]
-    rounds = in_turn(works, pairs=pairs)
-    times = [statistics.median(t) / n for t, n in zip(rounds, repeats, strict=True)]
+    taken = in_turn(works, pairs=pairs)
+    rounds = [
+        [t / n for t, n in zip(times, repeats, strict=True)]
+        for times in zip(*taken, strict=True)
+    ]
+    times = [statistics.median(column) for column in zip(*rounds, strict=True)]
     sizes = [point.size for point in points]
     flops = [point.flops for point in points]
-    growth = (times[-1] / times[0], flops[-1] / flops[0])
+    growth = statistics.median(r[-1] / r[0] for r in rounds), flops[-1] / flops[0]
     return Row(
         name=axis,
-        ours=exponent(sizes, times),
+        ours=statistics.median(exponent(sizes, r) for r in rounds),
         theirs=exponent(sizes, flops),
         unit="exponent",
         peer="operations",

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from engine.backends.base import backends
-from engine.bench.harness import Report, Row, benches, in_turn, median_ratio
+from engine.bench.harness import Report, Row, benches, device_of, in_turn, median_ratio
 from engine.bench.peers.torch_gpt import make_step
 from engine.bench.products import step_products
 from engine.config import ModelConfig, OptimConfig, TrainConfig, require
@@ -72,9 +72,7 @@ def run(options: argparse.Namespace) -> Report:
     rows = [
         _measure(CASES[name], backend, options) for name in options.case or list(CASES)
     ]
-    about = backend.describe()
-    device = f"{about['backend']}, {about['threads']} threads, {about['blas_core']}"
-    return Report("train", device, rows)
+    return Report("train", device_of(backend), rows)
 
 
 run.add_arguments = add_arguments  # type: ignore[attr-defined]
