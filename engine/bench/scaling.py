@@ -1,7 +1,8 @@
 """`alpha bench scaling`: how time and memory grow, beside the count of operations.
 
-Along each axis (tokens, width, depth) the sizes are timed in turn; exponents are fitted
-to the logarithms. A ratio of 1 means that time grows as the operations do.
+Along each axis (tokens by more sequences and by longer ones, width, depth) the sizes
+are timed in turn; exponents are fitted to the logarithms. A ratio of 1 means that time
+grows as the operations do.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Point:
 
 AXES: dict[str, list[Point]] = {
     "tokens": [Point(n * 128, _model(), n) for n in (4, 8, 16, 32)],
-    "block": [Point(n, _model(block=n), 2048 // n) for n in (64, 128, 256, 512)],
+    "block": [Point(n, _model(block=n), 8) for n in (64, 128, 256, 512)],
     "width": [Point(n, _model(width=n), 8) for n in (128, 192, 256, 384)],
     "depth": [Point(n, _model(layers=n), 8) for n in (2, 4, 8, 12)],
 }
