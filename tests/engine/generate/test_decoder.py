@@ -4,6 +4,7 @@ import pytest
 from engine.config import ModelConfig
 from engine.errors import CheckpointError, ConfigError, InputError
 from engine.generate import Decoder
+from engine.generate.decoder import FEW_ROWS
 from tests.engine.generate.models import BACKEND, Truth, decoder_of, weights_of
 from tests.engine.model.options import OPTIONS, small
 
@@ -26,15 +27,16 @@ def test_cached_scores_are_those_without_a_cache(name):
             close(scores[0], truth.scores(tokens[:end]))
 
 
-@pytest.mark.parametrize("name", ["gpt2", "modern", "one key head"])
-def test_rows_keep_sequences_of_their_own_lengths(name):
+@pytest.mark.parametrize("rows", [2, 3, FEW_ROWS + 1])
+@pytest.mark.parametrize("name", ["gpt2", "modern", "one key head", "untied"])
+def test_rows_keep_sequences_of_their_own_lengths(name, rows):
     config = small(name, block_size=10)
-    decoder, truth = decoder_of(config, rows=3), Truth(config)
-    texts = [[1, 2, 3, 4, 5, 6], [7], [8, 9, 10]]
+    decoder, truth = decoder_of(config, rows), Truth(config)
+    texts = [[1, 2, 3, 4, 5, 6], [7], [8, 9, 10], [1, 3], [2]][:rows]
     for row, tokens in enumerate(texts):
         close(decoder.prefill(row, tokens), truth.scores(tokens))
     for turn in range(3):
-        fed = [(turn + row) % 11 for row in range(3)]
+        fed = [(turn + row) % 11 for row in range(rows)]
         scores = decoder.decode(fed)
         for row, tokens in enumerate(texts):
             tokens.append(fed[row])
