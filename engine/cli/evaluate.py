@@ -31,8 +31,8 @@ HELP = "the loss of a checkpoint on its validation text, or on another"
 BATCH = 16
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which checkpoint, on which text."""
+def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags that name a checkpoint, as `checkpoint_of` reads them."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--run", metavar="ID", help="a run's id or directory, or 'last'")
     which.add_argument(
@@ -44,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="last",
         help="with --run: the checkpoint's step, 'last' (the default) or 'best'",
     )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which checkpoint, on which text."""
+    add_checkpoint_arguments(parser)
     parser.add_argument(
         "--data",
         default="",

@@ -12,12 +12,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, TextIO
 
 from engine.checkpoint import load_checkpoint
 from engine.cli.console import console, printable
-from engine.cli.evaluate import checkpoint_of, tokenizer_of
+from engine.cli.evaluate import add_checkpoint_arguments, checkpoint_of, tokenizer_of
 from engine.config import RunConfig, require
 from engine.domains import domains
 from engine.errors import InputError, TokenizerError
@@ -41,17 +40,7 @@ HELP = "write text with a trained model"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which checkpoint, after what, how it is chosen and where it ends."""
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--run", metavar="ID", help="a run's id or directory, or 'last'")
-    which.add_argument(
-        "--checkpoint", type=Path, metavar="DIR", help="a checkpoint's directory"
-    )
-    parser.add_argument(
-        "--step",
-        metavar="N",
-        default="last",
-        help="with --run: the checkpoint's step, 'last' (the default) or 'best'",
-    )
+    add_checkpoint_arguments(parser)
     parser.add_argument(
         "--prompt",
         action="append",

@@ -6,6 +6,8 @@ takes its gradient and moves it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +17,7 @@ from engine.model import Kind, Parameter
 Array = NDArray[np.float64]
 
 
-class Naive:
+class Naive(ABC):
     """State of one parameter; `value` is the parameter itself."""
 
     def __init__(self, config: OptimConfig, parameter: Parameter, value: Array) -> None:
@@ -28,8 +30,9 @@ class Naive:
         self.t += 1
         self.move(grad, lr)
 
+    @abstractmethod
     def move(self, grad: Array, lr: float) -> None:
-        raise NotImplementedError
+        """Move `value` by one update."""
 
 
 class AdamW(Naive):
